@@ -1,0 +1,74 @@
+# Bitwright: `make train export hls` takes a network from PyTorch to a verified FPGA project.
+# Every target that carries a `## text` is shown by `make help`.
+
+export PYTHONSAFEPATH = 1
+
+EXPERIMENT ?= configs/digits_mlp_w6a6.toml
+DATA_DIR   ?=
+SET        ?=
+RUNS_DIR   ?= runs
+PYTHON     ?= python3
+
+BIN       := .venv/bin
+INSTALLED := .venv/.installed
+ARGS       = $(EXPERIMENT) --runs-dir $(RUNS_DIR) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(foreach s,$(SET),--set $(s))
+
+.DEFAULT_GOAL := help
+.PHONY: help install train export hls verify diff doctor check test test-all bench clean
+
+help: ## Show the targets and the variables
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@printf '\nVariables (make train EXPERIMENT=configs/mnist_lenet5_w6a6.toml):\n'
+	@printf '  %-11s %s\n' \
+	  EXPERIMENT 'the experiment, a TOML file (now $(EXPERIMENT))' \
+	  DATA_DIR 'folder of the data sets (default: BITWRIGHT_DATA, or bitwright/data in the cache folder)' \
+	  SET 'settings to override: SET="train.epochs=3 hls.io_type=io_stream"' \
+	  RUNS_DIR 'where the runs lie (now $(RUNS_DIR))' \
+	  PYTHON 'the Python that makes the environment (now $(PYTHON), 3.11 or later)'
+
+install: $(INSTALLED) ## Make the environment in .venv with the pinned packages
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'make: PYTHON must be Python 3.11 or later, not $(PYTHON); set PYTHON=python3.11'; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@rm -rf bitwright.egg-info
+	@mkdir -p .venv/src && ln -sfn "$(CURDIR)" .venv/src/bitwright # for mypy and pyright, which read no import hooks
+	@touch $@
+
+train: $(INSTALLED) ## Train the experiment's network (resumes where it was interrupted)
+	$(BIN)/bitwright train $(ARGS)
+
+export: train ## Export QONNX, lower to the integer program, check it against PyTorch and qonnx
+	$(BIN)/bitwright export $(ARGS)
+
+hls: export ## Write the hls4ml project, compile it, run the C simulation on the whole test set
+	$(BIN)/bitwright hls $(ARGS)
+
+verify: $(INSTALLED) ## Compare the integers of every level of the run again
+	$(BIN)/bitwright verify $(ARGS)
+
+diff: $(INSTALLED) ## Name the first layer whose integers differ, and why
+	$(BIN)/bitwright diff $(ARGS)
+
+doctor: $(INSTALLED) ## Show versions against the pins, and which tools are missing
+	$(BIN)/bitwright doctor
+
+check: $(INSTALLED) ## Lint and types: ruff and mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check ## Lint, types and the tests
+	$(BIN)/python -m pytest
+
+test-all: check ## The tests and those that take minutes
+	$(BIN)/python -m pytest -m 'slow or not slow' --timeout 5400
+
+bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
+	$(BIN)/python -m bitwright.export.benchmark
+
+clean: ## Delete caches and build outputs; runs and the environment stay
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

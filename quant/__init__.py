@@ -1,0 +1,1 @@
+"""Number formats and quantisers. Importing this package needs no torch; the Brevitas modules inside it do."""
