@@ -1,0 +1,151 @@
+"""An experiment: one TOML file, read into frozen, validated settings."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from bitwright.hls.target import Target
+from bitwright.models.settings import DataSettings, ModelSettings, TrainSettings
+from bitwright.quant.recipe import Recipe
+
+
+class Experiment(BaseModel):
+    """All settings of a run; each section belongs to the folder that reads it.
+
+    >>> Experiment(name="try").recipe.weight_bit_width
+    6
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(
+        description="Name of the run's folder; by default the file's name without its ending."
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(1, description="Seed of weights, order and augmentation.")
+    data: DataSettings = Field(DataSettings(), description="The data set.")
+    model: ModelSettings = Field(ModelSettings(), description="The network.")
+    recipe: Recipe = Field(Recipe(), description="The bit widths.")
+    train: TrainSettings = Field(TrainSettings(), description="The training.")
+    hls: Target = Field(Target(), description="The FPGA project.")
+
+    @model_validator(mode="after")
+    def _combination_is_possible(self) -> Self:
+        images = {"mnist": 28, "fashion-mnist": 28, "cifar10": 32}
+        if self.model.kind == "lenet5" and self.data.name not in images:
+            raise ValueError(
+                f"model.kind must be 'mlp' for data.name = {self.data.name!r}, not 'lenet5'; "
+                f"lenet5 takes {', '.join(images)}"
+            )
+        if not self.model.batch_norm and 1 in self.recipe.widths().values():
+            raise ValueError("model.batch_norm must be true where a width of recipe is 1, not False")
+        if self.data.name == "jets" and self.train.shift_pixels:
+            raise ValueError(f"train.shift_pixels must be 0 for data.name = 'jets', not {self.train.shift_pixels}")
+        if self.hls.io_type == "io_parallel" and self.model.kind == "lenet5":
+            raise ValueError(
+                "hls.io_type must be 'io_stream' for model.kind = 'lenet5', not 'io_parallel'; "
+                "hls4ml would unroll every position of every convolution"
+            )
+        return self
+
+
+def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
+    """Read an experiment.
+
+    Args:
+        path: The TOML file.
+        overrides: ``section.key=value`` each, the value as in TOML; text needs no quotes.
+
+    Returns:
+        The experiment, with every default filled in.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not TOML, a key is unknown, or a value or a combination is refused.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: experiment must be a TOML file, not missing; see configs/ for examples")
+    try:
+        settings = tomllib.loads(path.read_bytes().decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: experiment must be TOML: {error}") from error
+    for override in overrides:
+        _override(settings, override)
+    settings.setdefault("name", path.stem)
+    try:
+        return Experiment.model_validate(settings)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error, Experiment)}") from error
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts) or len(parts) > 2:
+        raise ValueError(f"--set: override must be section.key=value, not {override!r}; try --set train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    table = settings
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"--set: {part} must be a section, not a value; try --set train.epochs=3")
+    table[parts[-1]] = value
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return one line on what is wrong, with the nearest valid name for an unknown key."""
+    problems = error.errors()
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return _problem(problems[0], model) + more
+
+
+def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    names = [str(part) for part in problem["loc"]]
+    where, value = ".".join(names), problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            valid = _keys(model, names[:-1])
+            near = difflib.get_close_matches(names[-1], valid, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(valid)}"
+            return f"{where}: key must be a known one, not {names[-1]!r}; {hint}"
+        case "value_error":
+            text = problem["msg"].removeprefix("Value error, ")
+            return f"{where}.{text}" if where else text
+        case "missing":
+            return f"{where}: key must be given; add it"
+        case _:
+            rule = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+            return f"{where}: value must be {rule}, not {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
+    fields: Mapping[str, Any] = model.model_fields
+    for name in path:
+        if name in fields and isinstance(fields[name].annotation, type):
+            fields = fields[name].annotation.model_fields
+    return list(fields)
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """Return each section's name and settings, in the order of a file.
+
+    >>> list(sections())
+    ['data', 'model', 'recipe', 'train', 'hls']
+    """
+    return {
+        name: field.annotation
+        for name, field in Experiment.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }

@@ -1,0 +1,55 @@
+"""Names for operations: those that the network's author gave to its modules, as far as the file tells."""
+
+import ast
+import re
+
+from onnx import NodeProto
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+# Names that would clash with the types that hls4ml writes: `<name>_t`
+RESERVED = {
+    "input",
+    "output",
+    "result",
+    "weight",
+    "bias",
+    "scale",
+    "accum",
+    "table",
+    "data",
+    "model_default",
+    "threshold",
+}
+
+
+def layer_name(node: NodeProto, taken: set[str]) -> str:
+    """Return a unique C++ identifier for a node: its module's name in PyTorch, or else its operator's.
+
+    >>> from onnx import helper
+    >>> layer_name(helper.make_node("MaxPool", ["x"], ["y"]), {"maxpool"})
+    'maxpool_1'
+    """
+    name = _module(node) or node.name or node.op_type.lower()
+    name = re.sub(r"\W", "_", name)
+    if not name[0].isalpha():
+        name = f"layer_{name}"
+    if name in RESERVED:
+        name = f"{name}_layer"
+    unique, count = name, 0
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    taken.add(unique)
+    return unique
+
+
+def _module(node: NodeProto) -> str:
+    for entry in node.metadata_props:
+        if entry.key == SCOPES:
+            try:
+                scopes = ast.literal_eval(entry.value)
+            except (ValueError, SyntaxError):
+                return ""
+            modules = [str(scope) for scope in scopes[:-1] if scope]
+            return re.split(r"\.(?:act|weight|bias|input|output)_quant", modules[-1])[0] if modules else ""
+    return ""

@@ -1,0 +1,140 @@
+"""The integer program: the network as integers only, its executor, and the interval of every tensor."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from bitwright.export.operations import Input, Integers, Interval, Operation, Shape
+from bitwright.quant.bipolar import Bipolar, Format
+
+CHUNK_VALUES = 2_000_000
+"""Values that the largest tensor of one chunk may have: bounds the executor's memory at some 100 MB a thread."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Result of an operation.
+
+    Args:
+        shape: Without the batch axis, channels last.
+        format: How its integers are kept.
+        interval: What each channel can be: a proof, from the weights and the input's range.
+    """
+
+    shape: Shape
+    format: Format
+    interval: Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Operations in the order of execution; the first is the input, the last gives the output.
+
+    A program is a function on integers, and runs on every core:
+
+    >>> from bitwright.export.operations import Dense, Input
+    >>> from bitwright.quant.fixed_point import FixedPoint
+    >>> code = FixedPoint(4, 4)
+    >>> dense = Dense("fc", "x", np.array([[1, 2], [3, -1]]), code, None)
+    >>> program = Program((Input("x", "", (2,), code), dense))
+    >>> program(np.array([[1, 2]]))
+    array([[7, 0]])
+    >>> program.tensors["fc"].format.ap_fixed
+    'ap_fixed<6,6>'
+    """
+
+    operations: tuple[Operation, ...]
+
+    @property
+    def input(self) -> Input:
+        """The first operation."""
+        first = self.operations[0]
+        assert isinstance(first, Input)
+        return first
+
+    @property
+    def output(self) -> Tensor:
+        """The last operation's result."""
+        return self.tensors[self.operations[-1].name]
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Shape, format and interval of every operation's result, by the operation's name."""
+        tensors: dict[str, Tensor] = {}
+        nothing = Tensor((), Bipolar(), Interval(np.zeros(1, np.int64), np.zeros(1, np.int64)))
+        for operation in self.operations:
+            source = tensors.get(operation.source, nothing)
+            interval = operation.result_interval(source.interval, source.shape)
+            tensors[operation.name] = Tensor(
+                operation.result_shape(source.shape), operation.result_format(source.format, interval), interval
+            )
+        return tensors
+
+    def __call__(self, codes: Integers, progress: Callable[[int], None] = lambda _: None) -> Integers:
+        """Run the program.
+
+        Args:
+            codes: Input integers ``(N, *input.shape)``.
+            progress: Called with the number of inputs done since the last call.
+
+        Returns:
+            Output integers ``(N, values)``.
+
+        Raises:
+            ValueError: If the shape is wrong, or a code lies outside the input's format.
+        """
+        self.check_input(codes)
+        chunks = self._chunks(len(codes))
+        result = np.empty((len(codes), prod(self.output.shape)), np.int64)
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            for chunk, values in zip(chunks, pool.map(lambda part: self._run(codes[part]), chunks), strict=True):
+                result[chunk] = values.reshape(len(values), -1)
+                progress(len(values))
+        return result
+
+    def trace(self, codes: Integers) -> Iterator[tuple[str, Integers]]:
+        """Yield every operation's name and result ``(N, *shape)``, in order."""
+        self.check_input(codes)
+        results: dict[str, Integers] = {}
+        for operation in self.operations:
+            results[operation.name] = self._step(operation, results, codes)
+            yield operation.name, results[operation.name]
+
+    def check_input(self, codes: Integers) -> None:
+        """Refuse integers that the input port cannot carry."""
+        if codes.shape[1:] != self.input.shape:
+            raise ValueError(
+                f"program: input must be of shape (N, {', '.join(map(str, self.input.shape))}), not {codes.shape}"
+            )
+        form = self.input.format
+        outside = (codes < form.lowest) | (codes > form.highest)
+        if isinstance(form, Bipolar):
+            outside |= codes == 0
+        if outside.any():
+            raise ValueError(
+                f"program: input must be integers of {form}, not {int(codes[outside][0])}; quantise it as interface.json says"
+            )
+
+    def _chunks(self, inputs: int) -> list[slice]:
+        largest = max(prod(tensor.shape) for tensor in self.tensors.values())
+        size = max(1, CHUNK_VALUES // largest)
+        return [slice(start, start + size) for start in range(0, inputs, size)]
+
+    def _run(self, codes: Integers) -> Integers:
+        results: dict[str, Integers] = {}
+        last_use = {operation.source: i for i, operation in enumerate(self.operations)}
+        for i, operation in enumerate(self.operations):
+            results[operation.name] = self._step(operation, results, codes)
+            if last_use.get(operation.source) == i:
+                results.pop(operation.source, None)
+        return results[self.operations[-1].name]
+
+    def _step(self, operation: Operation, results: dict[str, Integers], codes: Integers) -> Integers:
+        if isinstance(operation, Input):
+            return operation.run(codes.astype(np.int64, copy=False), operation.format)
+        return operation.run(results[operation.source], self.tensors[operation.source].format)

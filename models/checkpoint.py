@@ -1,0 +1,133 @@
+"""The weights of a network on disk: safetensors, with the settings that rebuild it."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from bitwright.models.network import build
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """All that is needed to build a network, but the weights.
+
+    Args:
+        model: Which network.
+        recipe: Widths of input, weights and activations.
+        input_shape: Of one input, ``(C, H, W)`` or ``(F,)``.
+        classes: Scores.
+    """
+
+    model: ModelSettings
+    recipe: Recipe
+    input_shape: tuple[int, ...]
+    classes: int
+
+    def build(self) -> nn.Module:
+        """Return the network with random weights."""
+        return build(self.model, self.recipe, self.input_shape, self.classes)
+
+
+def save(path: Path, network: nn.Module, description: NetworkDescription) -> None:
+    """Write the weights and their description; an interrupted call leaves no half file.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    metadata = {
+        "format": "bitwright.checkpoint.1",
+        "model": description.model.model_dump_json(),
+        "recipe": description.recipe.model_dump_json(),
+        "input_shape": json.dumps(description.input_shape),
+        "classes": str(description.classes),
+    }
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(tensors, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def load(path: Path, expected: NetworkDescription | None = None) -> tuple[nn.Module, NetworkDescription]:
+    """Read a network back, in eval mode.
+
+    Args:
+        path: A file that `save` wrote.
+        expected: The network that the caller wants; any, if None.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, is of another network, or holds a weight that is not finite.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: checkpoint must be an existing file, not missing; run `bitwright train` first"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: checkpoint must be a safetensors file, not {path.stat().st_size} bytes of something else; "
+            "delete it and run `bitwright train` again"
+        ) from error
+    description = _description(path, metadata)
+    if expected is not None and description != expected:
+        raise ValueError(
+            f"{path}: checkpoint must be of {_difference(expected, description)}; train this experiment again"
+        )
+    network = description.build()
+    _check_tensors(path, network, tensors)
+    network.load_state_dict(tensors)
+    return network.eval(), description
+
+
+def _description(path: Path, metadata: dict[str, str]) -> NetworkDescription:
+    try:
+        return NetworkDescription(
+            model=ModelSettings.model_validate_json(metadata["model"]),
+            recipe=Recipe.model_validate_json(metadata["recipe"]),
+            input_shape=tuple(int(n) for n in json.loads(metadata["input_shape"])),
+            classes=int(metadata["classes"]),
+        )
+    except (KeyError, ValueError, TypeError, ValidationError) as error:
+        raise ValueError(
+            f"{path}: checkpoint must be one that `bitwright train` wrote, not a safetensors file without its settings"
+        ) from error
+
+
+def _difference(expected: NetworkDescription, found: NetworkDescription) -> str:
+    """Name the first setting in which two descriptions differ."""
+    for part in ("model", "recipe"):
+        wanted, has = getattr(expected, part).model_dump(), getattr(found, part).model_dump()
+        for key, value in wanted.items():
+            if has[key] != value:
+                return f"{part}.{key} = {value!r}, not {has[key]!r}"
+    if expected.input_shape != found.input_shape:
+        return f"inputs {expected.input_shape}, not {found.input_shape}"
+    return f"{expected.classes} classes, not {found.classes}"
+
+
+def _check_tensors(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    wanted = network.state_dict()
+    for name in sorted(set(wanted) | set(tensors)):
+        if name not in tensors:
+            raise ValueError(f"{path}: checkpoint must be of the same network, not one without {name}; train it again")
+        if name in wanted and tensors[name].shape != wanted[name].shape:
+            raise ValueError(
+                f"{path}: {name} must be of shape {tuple(wanted[name].shape)}, not {tuple(tensors[name].shape)}; "
+                "train it again"
+            )
+        if tensors[name].is_floating_point() and not math.isfinite(float(tensors[name].abs().sum())):
+            raise ValueError(
+                f"{path}: {name} must be finite, not NaN or infinite; train again with a lower learning_rate"
+            )

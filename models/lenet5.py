@@ -1,0 +1,78 @@
+"""LeNet-5: two 5x5 convolutions of 6 and 16 channels, max pooling, dense 120, 84 and 10.
+
+Reference: LeCun et al., Gradient-based learning applied to document recognition, 1998. As is usual today, pooling takes
+the maximum, the second convolution sees all six channels, and 28x28 images are padded to 32x32 by the first convolution.
+"""
+
+from torch import Tensor, nn
+
+from bitwright.models.batch_norm import BatchNorm
+from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer
+from bitwright.quant.recipe import Recipe
+
+
+class LeNet5(nn.Module):
+    """LeNet-5 for square images of 28 or 32 pixels.
+
+    Pooling stands before batch norm and activation: the maximum of whole numbers loses nothing in a binary network, where
+    the maximum of signs would.
+
+    Args:
+        image: Channels, height and width of the input.
+        classes: Scores.
+        recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
+        batch_norm: Whether a batch norm stands before each activation. Then the hidden layers have no bias.
+        channel_multiplier: Factor on 6 and 16.
+
+    Raises:
+        ValueError: If the image is not 28x28 or 32x32.
+
+    >>> import torch
+    >>> LeNet5((1, 28, 28), 10, Recipe()).eval()(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        classes: int,
+        recipe: Recipe,
+        *,
+        batch_norm: bool = True,
+        channel_multiplier: int = 1,
+    ) -> None:
+        super().__init__()
+        channels, height, width = image
+        if (height, width) not in ((28, 28), (32, 32)):
+            raise ValueError(
+                f"model.kind: images of lenet5 must be 28x28 or 32x32, not {height}x{width}; use kind = 'mlp'"
+            )
+        first, second = 6 * channel_multiplier, 16 * channel_multiplier
+        bias = not batch_norm
+
+        def norm(n: int) -> nn.Module:
+            return BatchNorm(n) if batch_norm else nn.Identity()
+
+        first_bits, bits, last_bits = (recipe.weight_width(p) for p in ("first", "middle", "last"))  # type: ignore[arg-type]
+        self.input = input_quantizer(recipe, 0.0, 1.0)
+        padding = (32 - height) // 2
+        self.conv1 = conv2d(recipe, channels, first, 5, padding=padding, weight_bit_width=first_bits, bias=bias)
+        self.pool1, self.norm1, self.act1 = nn.MaxPool2d(2), norm(first), activation(recipe.activation_width("first"))
+        self.conv2 = conv2d(recipe, first, second, 5, weight_bit_width=bits, bias=bias)
+        self.pool2, self.norm2, self.act2 = nn.MaxPool2d(2), norm(second), activation(recipe.activation_width("middle"))
+        self.flatten = nn.Flatten()
+        self.fc1 = dense(recipe, second * 25, 120, weight_bit_width=bits, bias=bias)
+        self.norm3, self.act3 = norm(120), activation(recipe.activation_width("middle"))
+        self.fc2 = dense(recipe, 120, 84, weight_bit_width=bits, bias=bias)
+        self.norm4, self.act4 = norm(84), activation(recipe.activation_width("middle"))
+        self.out = dense(recipe, 84, classes, weight_bit_width=last_bits, bias=last_bits > 1)
+        self.out_norm = BatchNorm(classes) if last_bits == 1 and batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images ``(N, C, H, W)`` to scores ``(N, classes)``."""
+        x = self.act1(self.norm1(self.pool1(self.conv1(self.input(x)))))  # (N, 6, 14, 14)
+        x = self.act2(self.norm2(self.pool2(self.conv2(x))))  # (N, 16, 5, 5)
+        x = self.flatten(x)  # (N, 400)
+        x = self.act3(self.norm3(self.fc1(x)))  # (N, 120)
+        x = self.act4(self.norm4(self.fc2(x)))  # (N, 84)
+        return self.out_norm(self.out(x))  # type: ignore[no-any-return]

@@ -1,0 +1,63 @@
+"""The multi-layer perceptron: dense, batch norm, activation, and again.
+
+References: Umuroglu et al., FINN, arXiv:1612.07119 (SFC, LFC); FINN's bnn_pynq examples (TFC, 64 wide).
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from bitwright.models.batch_norm import BatchNorm
+from bitwright.quant.brevitas_layers import activation, dense, input_quantizer
+from bitwright.quant.recipe import Recipe
+
+
+class MLP(nn.Module):
+    """Dense layers, from a flat or an image input to one score a class.
+
+    Args:
+        in_features: Values of one input.
+        hidden: Width of each hidden layer.
+        classes: Scores.
+        recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
+        batch_norm: Whether a batch norm stands before each activation. Then the hidden layers have no bias.
+        input_range: Smallest and largest value of the input.
+
+    >>> import torch
+    >>> MLP(64, (16,), 10, Recipe()).eval()(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden: Sequence[int],
+        classes: int,
+        recipe: Recipe,
+        *,
+        batch_norm: bool = True,
+        input_range: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        super().__init__()
+        self.input = input_quantizer(recipe, *input_range)
+        self.flatten = nn.Flatten()
+        self.hidden_layers = len(hidden)
+        widths = [in_features, *hidden]
+        for i in range(len(hidden)):
+            position = "first" if i == 0 else "middle"
+            bits = recipe.weight_width(position)  # type: ignore[arg-type]  # a Literal through a conditional
+            setattr(self, f"fc{i}", dense(recipe, widths[i], widths[i + 1], weight_bit_width=bits, bias=not batch_norm))
+            setattr(self, f"norm{i}", BatchNorm(widths[i + 1]) if batch_norm else nn.Identity())
+            setattr(self, f"act{i}", activation(recipe.activation_width(position)))  # type: ignore[arg-type]
+        bits = recipe.weight_width("last")
+        self.out = dense(recipe, widths[-1], classes, weight_bit_width=bits, bias=bits > 1)
+        # Scores of 1-bit weights are whole numbers, far too large for a softmax: a batch norm scales them, on the host.
+        self.out_norm = BatchNorm(classes) if bits == 1 and batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_features)`` or ``(N, C, H, W)`` to scores ``(N, classes)``."""
+        x = self.flatten(self.input(x))  # (N, in_features)
+        for i in range(self.hidden_layers):
+            x = getattr(self, f"fc{i}")(x)  # (N, hidden[i])
+            x = getattr(self, f"act{i}")(getattr(self, f"norm{i}")(x))
+        return self.out_norm(self.out(x))  # type: ignore[no-any-return]

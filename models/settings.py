@@ -1,0 +1,67 @@
+"""What a person may say about data, network and training. Imports no torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class DataSettings(BaseModel):
+    """Which data set, and how much of its training part is held out for validation."""
+
+    model_config = FROZEN
+
+    name: Literal["digits", "mnist", "fashion-mnist", "cifar10", "jets"] = Field(
+        "digits", description='"digits" (embedded), "mnist", "fashion-mnist", "cifar10" or "jets".'
+    )
+    validation_fraction: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        0.1,
+        description="Share of the training set held out to choose the best epoch by; the test set is never used for it.",
+    )
+
+
+class ModelSettings(BaseModel):
+    """Which network."""
+
+    model_config = FROZEN
+
+    kind: Literal["mlp", "lenet5"] = Field("mlp", description='"mlp" or "lenet5".')
+    hidden: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
+    )
+    channel_multiplier: Positive = Field(1, description="Factor on the channels of LeNet-5's two convolutions.")
+    batch_norm: bool = Field(
+        True, description="Batch normalisation before every activation, and after the last layer of a binary network."
+    )
+
+
+class TrainSettings(BaseModel):
+    """How the network is trained."""
+
+    model_config = FROZEN
+
+    epochs: Positive = Field(30, description="Passes over the training set.")
+    batch_size: Positive = Field(64, description="Images a step.")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description='"adam" (AdamW where weight_decay is set) or "sgd".')
+    learning_rate: Annotated[float, Field(gt=0)] = Field(0.01, description="Largest learning rate of the schedule.")
+    weight_decay: NotNegative = Field(0.0, description="Decay of the weights, decoupled from the gradient.")
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        "one_cycle", description='Learning rate over the steps: "one_cycle", "cosine" or "constant".'
+    )
+    loss: Literal["cross_entropy", "squared_hinge"] = Field(
+        "cross_entropy", description='"cross_entropy", or "squared_hinge" as in the first binarised networks.'
+    )
+    shift_pixels: Annotated[int, Field(ge=0)] = Field(
+        0, description="Augmentation: each image moved by up to so many pixels each way, filled with zeros."
+    )
+    early_stop_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="Stop when validation accuracy has not risen for so many epochs; 0: never."
+    )
+    logger: Literal["csv", "tensorboard"] = Field("csv", description='Log of every epoch: "csv" or "tensorboard".')
+    accelerator: Literal["cpu", "gpu", "auto"] = Field("cpu", description='Where to train: "cpu", "gpu" or "auto".')
+    devices: Positive = Field(1, description="Devices (on the CPU: processes) that train side by side.")
+    nodes: Positive = Field(1, description="Machines that train side by side (as Lightning's num_nodes).")

@@ -1,0 +1,246 @@
+"""Training with Lightning: the loop, the schedule, the best checkpoint, and going on where it was killed."""
+
+import contextlib
+import json
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from bitwright.models.batches import evaluation_batches, shifted, training_batches
+from bitwright.models.checkpoint import NetworkDescription, save
+from bitwright.models.dataset import DataSet
+from bitwright.models.settings import TrainSettings
+from bitwright.models.training_state import KeepBest, ResumePoint
+from bitwright.quant.brevitas_layers import STATISTICS_BATCHES, clip_latent_weights
+
+
+class Classifier(L.LightningModule):
+    """A network, its loss and its optimiser.
+
+    Args:
+        network: Maps inputs to scores ``(N, classes)``.
+        settings: How to train.
+        data: Train and validation parts are used.
+        seed: Gives order and augmentation of every epoch.
+    """
+
+    def __init__(self, network: nn.Module, settings: TrainSettings, data: DataSet, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.data = data
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Return this process' batches."""
+        return training_batches(
+            self.data.train,
+            self.data.input_scale,
+            self.settings.batch_size,
+            self.seed,
+            rank=self.trainer.global_rank,
+            ranks=self.trainer.world_size,
+        )
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Return the validation batches; every process sees all of them."""
+        return evaluation_batches(self.data.validation, self.data.input_scale)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the loss of one batch ``(B, ...), (B,)``."""
+        inputs, labels = batch
+        if self.settings.shift_pixels and inputs.dim() == 4:
+            step = self.trainer.global_step * self.trainer.world_size + self.trainer.global_rank
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+            inputs = shifted(inputs.cpu(), self.settings.shift_pixels, generator).to(inputs.device)
+        loss = self._loss(self.network(inputs), labels)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"train: loss of step {self.trainer.global_step} must be finite, not {float(loss)}; "
+                "lower train.learning_rate"
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Keep the latent weights of binary layers where they can still change sign."""
+        clip_latent_weights(self.network)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Log accuracy and loss of one batch."""
+        inputs, labels = batch
+        scores = self.network(inputs)
+        right = (scores.argmax(dim=1) == labels).float().mean()
+        self.log("validation_accuracy", right, prog_bar=True, batch_size=len(labels), sync_dist=True)
+        self.log("validation_loss", self._loss(scores, labels), batch_size=len(labels), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of nine types
+        """Return the optimiser and its schedule, one step a batch."""
+        settings, parameters = self.settings, self.network.parameters()
+        optimizer: torch.optim.Optimizer
+        if settings.optimizer == "adam":
+            optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        else:
+            optimizer = torch.optim.SGD(
+                parameters, lr=settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay
+            )
+        steps = max(2, int(self.trainer.estimated_stepping_batches))
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        match settings.schedule:
+            case "one_cycle":
+                schedule = torch.optim.lr_scheduler.OneCycleLR(
+                    optimizer, max_lr=settings.learning_rate, total_steps=steps, cycle_momentum=False
+                )
+            case "cosine":
+                schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+            case "constant":
+                schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        if self.settings.loss == "cross_entropy":
+            return F.cross_entropy(scores, labels)
+        signs = 2.0 * F.one_hot(labels, scores.shape[1]) - 1.0
+        return torch.clamp(1.0 - signs * scores, min=0.0).square().mean()
+
+
+def train(
+    description: NetworkDescription,
+    settings: TrainSettings,
+    data: DataSet,
+    seed: int,
+    folder: Path,
+    *,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train a network; write ``checkpoint.safetensors`` (the best epoch) and ``metrics.json``.
+
+    Killed at any moment and called again, it goes on after the last whole epoch and ends with the same weights as if it
+    had not been killed, on the same machine with as many threads.
+
+    Args:
+        description: The network.
+        settings: How to train it.
+        data: What to train it on.
+        seed: Of weights, order and augmentation.
+        folder: The run's folder; ``training/`` in it holds the state to resume from, and the log.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        What stands in ``metrics.json``: ``best_epoch``, ``validation_accuracy``, ``epochs``, ``history``, ``seconds``.
+
+    Raises:
+        ValueError: If the loss ceases to be finite, or the state to resume from cannot be read.
+        KeyboardInterrupt: If the user interrupted it; what was trained is kept.
+        OSError: If the folder cannot be written.
+    """
+    started = time.monotonic()
+    L.seed_everything(seed, verbose=False)
+    state = folder / "training"
+    state.mkdir(parents=True, exist_ok=True)
+    resume = ResumePoint(state / "resume.ckpt")
+    network = description.build()
+    classifier = Classifier(network, settings, data, seed)
+    best = KeepBest(folder / "checkpoint.safetensors", lambda path: save(path, network, description))
+    callbacks: list[Callback] = [best, resume]
+    if settings.early_stop_epochs:
+        callbacks.append(EarlyStopping("validation_accuracy", mode="max", patience=settings.early_stop_epochs))
+    if progress:
+        callbacks.append(RichProgressBar(leave=False))
+    with _quiet_lightning():
+        trainer = L.Trainer(
+            max_epochs=settings.epochs,
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            callbacks=callbacks,
+            logger=_logger(settings, state),
+            enable_checkpointing=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+            deterministic=True,
+        )
+        if not resume.path.exists():
+            _collect_ranges(network, data, settings, seed)
+        _fit(trainer, classifier, resume.path)
+    metrics = {
+        "epochs": len(best.history),
+        "best_epoch": best.epoch,
+        "validation_accuracy": best.accuracy,
+        "seconds": round(time.monotonic() - started, 1),
+        "history": best.history,
+    }
+    if trainer.is_global_zero:
+        partial = folder / ".metrics.json.partial"
+        partial.write_text(json.dumps(metrics, indent=2) + "\n")
+        partial.replace(folder / "metrics.json")
+        resume.path.unlink(missing_ok=True)
+    return metrics
+
+
+def _fit(trainer: L.Trainer, classifier: Classifier, resume: Path) -> None:
+    try:
+        trainer.fit(classifier, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
+    except (RuntimeError, KeyError, EOFError) as error:
+        if resume.exists() and not trainer.fit_loop.epoch_progress.current.started:
+            raise ValueError(
+                f"{resume}: state to resume from must be of this network, not {str(error).splitlines()[0]!r}; delete it"
+            ) from error
+        raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _collect_ranges(network: nn.Module, data: DataSet, settings: TrainSettings, seed: int) -> None:
+    """Let Brevitas' activation quantisers see data until their scales are parameters.
+
+    While they still collect, the count of batches seen is not part of the state that Lightning saves, and a training
+    resumed in that time would not be the same.
+    """
+    network.train()
+    seen = 0
+    with torch.no_grad():
+        while seen <= STATISTICS_BATCHES:
+            for inputs, _ in training_batches(data.train, data.input_scale, settings.batch_size, seed):
+                network(inputs)
+                seen += 1
+                if seen > STATISTICS_BATCHES:
+                    break
+
+
+def _logger(settings: TrainSettings, folder: Path) -> Logger:
+    if settings.logger == "csv":
+        return CSVLogger(folder, name="csv")
+    return TensorBoardLogger(folder, name="tensorboard")
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Silence advice that does not apply: worker processes for tensors in memory, and tips."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,55 @@
+"""What survives of a training when its process is killed: the best weights so far, and where to go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+
+class KeepBest(Callback):
+    """Saves the weights of the epoch with the highest validation accuracy, the later of equal ones.
+
+    Args:
+        path: Where to save.
+        save: Writes the weights to a path, whole or not at all.
+    """
+
+    def __init__(self, path: Path, save: Callable[[Path], None]) -> None:
+        self.path = path
+        self.save = save
+        self.accuracy = -1.0
+        self.epoch = -1
+        self.history: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note the epoch's figures, and save if it is the best."""
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.history.append({"epoch": trainer.current_epoch, **figures})
+        if figures["validation_accuracy"] >= self.accuracy:
+            self.accuracy, self.epoch = figures["validation_accuracy"], trainer.current_epoch
+            if trainer.is_global_zero:
+                self.save(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training must know."""
+        return {"accuracy": self.accuracy, "epoch": self.epoch, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.accuracy, self.epoch, self.history = (state_dict[key] for key in ("accuracy", "epoch", "history"))
+
+
+class ResumePoint(Callback):
+    """Saves all that Lightning needs to go on, after every epoch, whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write to a temporary name and rename: a kill while writing leaves the epoch before."""
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        trainer.save_checkpoint(partial)  # every process takes part
+        if trainer.is_global_zero:
+            partial.replace(self.path)

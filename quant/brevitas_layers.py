@@ -1,0 +1,157 @@
+"""Brevitas layers for any width: float, fixed point with power-of-two scales, binary. Imports torch.
+
+Every function returns an ordinary `torch.nn.Module`. Quantised activations travel as Brevitas' ``QuantTensor``, which is
+how a bias finds the scale of the accumulator that it joins.
+"""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+with warnings.catch_warnings():  # an optional kernel that this project has no use for
+    warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
+    import brevitas.nn as qnn
+    from brevitas.core.restrict_val import RestrictValueType
+    from brevitas.quant import (
+        Int8ActPerTensorFixedPoint,
+        Int8WeightPerTensorFixedPoint,
+        Int16Bias,
+        SignedBinaryActPerTensorConst,
+        SignedBinaryWeightPerTensorConst,
+        Uint8ActPerTensorFixedPoint,
+    )
+
+from bitwright.quant.recipe import FLOAT, Recipe
+
+STATISTICS_BATCHES = 16
+"""Training batches after which an activation's scale, so far a statistic of its values, becomes a learned parameter."""
+
+
+def input_quantizer(recipe: Recipe, lowest: float, highest: float) -> nn.Module:
+    """Return the quantiser of a network's input, with a constant power-of-two scale.
+
+    Args:
+        recipe: Gives ``input_bit_width``.
+        lowest: Smallest value of the input; the quantiser is signed if it is negative.
+        highest: Largest value of the input that need not saturate.
+
+    Returns:
+        A module from a float tensor of any shape to the same shape.
+
+    >>> quantizer = input_quantizer(Recipe(input_bit_width=8), 0.0, 1.0).eval()
+    >>> float(quantizer(torch.tensor([0.5])).scale) == 2.0**-8
+    True
+    """
+    if recipe.input_bit_width == FLOAT:
+        return nn.Identity()
+    if recipe.input_bit_width == 1:
+        return sign()
+    signed = lowest < 0
+    base = Int8ActPerTensorFixedPoint if signed else Uint8ActPerTensorFixedPoint
+    return qnn.QuantIdentity(
+        act_quant=base,
+        bit_width=recipe.input_bit_width,
+        scaling_impl_type="const",
+        restrict_scaling_type=RestrictValueType.POWER_OF_TWO,
+        # Brevitas divides this by 2 to the magnitude bits: the scale is a power of two because this is one
+        scaling_init=2.0 ** math.ceil(math.log2(max(-lowest, highest))),
+        return_quant_tensor=True,
+    )
+
+
+def dense(recipe: Recipe, in_features: int, out_features: int, *, weight_bit_width: int, bias: bool) -> nn.Module:
+    """Return a dense layer ``(N, in_features) -> (N, out_features)``.
+
+    A binary layer has no bias: a threshold or a batch norm follows it.
+
+    Raises:
+        ValueError: If a binary layer is asked for a bias.
+    """
+    if weight_bit_width == FLOAT:
+        return nn.Linear(in_features, out_features, bias=bias)
+    return qnn.QuantLinear(in_features, out_features, bias=bias, **_weights(recipe, weight_bit_width, bias))
+
+
+def conv2d(
+    recipe: Recipe,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    padding: int = 0,
+    weight_bit_width: int,
+    bias: bool,
+) -> nn.Module:
+    """Return a convolution ``(N, in_channels, H, W) -> (N, out_channels, H', W')`` of stride one.
+
+    Raises:
+        ValueError: If a binary layer is asked for a bias.
+    """
+    if weight_bit_width == FLOAT:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
+    return qnn.QuantConv2d(
+        in_channels, out_channels, kernel_size, padding=padding, bias=bias, **_weights(recipe, weight_bit_width, bias)
+    )
+
+
+def activation(bit_width: int) -> nn.Module:
+    """Return the activation of a width: ReLU in float, quantised ReLU, or the sign with the straight-through gradient.
+
+    >>> activation(1)(torch.tensor([-0.5, 0.0, 2.0])).value
+    tensor([-1.,  1.,  1.], grad_fn=<MulBackward0>)
+    """
+    if bit_width == FLOAT:
+        return nn.ReLU()
+    if bit_width == 1:
+        return sign()
+    return qnn.QuantReLU(
+        act_quant=Uint8ActPerTensorFixedPoint,
+        bit_width=bit_width,
+        collect_stats_steps=STATISTICS_BATCHES,
+        return_quant_tensor=True,
+    )
+
+
+def sign() -> nn.Module:
+    """Return the binary activation: +1 where the input is not negative, else -1.
+
+    The gradient passes where the input lies in [-1, 1] (straight-through estimator with clipping).
+
+    Source: Courbariaux et al., Binarized Neural Networks, arXiv:1602.02830.
+    """
+    return qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, scaling_init=1.0, return_quant_tensor=True)
+
+
+def clip_latent_weights(network: nn.Module) -> None:
+    """Clip the float weights behind every binary weight to [-1, 1], in place.
+
+    Beyond that interval their gradient is zero, and they would never change sign again (arXiv:1602.02830, section 1.4).
+    """
+    with torch.no_grad():
+        for module in network.modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Tensor) and _is_binary(module):
+                weight.clamp_(-1.0, 1.0)
+
+
+def _is_binary(module: nn.Module) -> bool:
+    quantizer = getattr(module, "weight_quant", None)
+    return quantizer is not None and bool(quantizer.is_quant_enabled) and float(quantizer.bit_width()) == 1.0
+
+
+def _weights(recipe: Recipe, bit_width: int, bias: bool) -> dict[str, object]:
+    if bit_width == 1:
+        if bias:
+            raise ValueError(
+                "recipe: a layer with 1-bit weights must be without bias; let a batch norm follow it (model.batch_norm)"
+            )
+        return {"weight_quant": SignedBinaryWeightPerTensorConst, "weight_scaling_init": 1.0}
+    return {
+        "weight_quant": Int8WeightPerTensorFixedPoint,
+        "weight_bit_width": bit_width,
+        "weight_scaling_per_output_channel": recipe.weight_scale == "per_channel",
+        "bias_quant": Int16Bias if bias else None,
+        **({"bias_bit_width": recipe.bias_bit_width} if bias else {}),
+    }
