@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -38,16 +38,21 @@ class Experiment(BaseModel):
         images = {"mnist": 28, "fashion-mnist": 28, "cifar10": 32}
         if self.model.kind == "lenet5" and self.data.name not in images:
             raise ValueError(
-                f"model.kind must be 'mlp' for data.name = {self.data.name!r}, not 'lenet5'; "
+                f"model.kind: value must be 'mlp' for data.name = {self.data.name!r}, not 'lenet5'; "
                 f"lenet5 takes {', '.join(images)}"
             )
         if not self.model.batch_norm and 1 in self.recipe.widths().values():
-            raise ValueError("model.batch_norm must be true where a width of recipe is 1, not False")
+            raise ValueError(
+                "model.batch_norm: value must be true where a width of recipe is 1, not false; binary layers have no bias"
+            )
         if self.data.name == "jets" and self.train.shift_pixels:
-            raise ValueError(f"train.shift_pixels must be 0 for data.name = 'jets', not {self.train.shift_pixels}")
+            raise ValueError(
+                f"train.shift_pixels: value must be 0 for data.name = 'jets', not {self.train.shift_pixels}; "
+                "jets are no images"
+            )
         if self.hls.io_type == "io_parallel" and self.model.kind == "lenet5":
             raise ValueError(
-                "hls.io_type must be 'io_stream' for model.kind = 'lenet5', not 'io_parallel'; "
+                "hls.io_type: value must be 'io_stream' for model.kind = 'lenet5', not 'io_parallel'; "
                 "hls4ml would unroll every position of every convolution"
             )
         return self
@@ -68,11 +73,12 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         ValueError: If it is not TOML, a key is unknown, or a value or a combination is refused.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: experiment must be a TOML file, not missing; see configs/ for examples")
+        found = "a folder" if path.is_dir() else "missing"
+        raise FileNotFoundError(f"{path}: experiment must be a TOML file, not {found}; see configs/ for examples")
     try:
         settings = tomllib.loads(path.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: experiment must be TOML: {error}") from error
+        raise ValueError(f"{path}: experiment must be TOML in UTF-8, not {str(error)!r}; correct it there") from error
     for override in overrides:
         _override(settings, override)
     settings.setdefault("name", path.stem)
@@ -88,14 +94,15 @@ def _override(settings: dict[str, Any], override: str) -> None:
     if not equals or not all(parts) or len(parts) > 2:
         raise ValueError(f"--set: override must be section.key=value, not {override!r}; try --set train.epochs=3")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        parsed = {}
+    value = parsed["value"] if list(parsed) == ["value"] else text.strip()
     table = settings
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ValueError(f"--set: {part} must be a section, not a value; try --set train.epochs=3")
+            raise ValueError(f"--set: {part} must be a section, not {_shown(table)}; try --set train.epochs=3")
     table[parts[-1]] = value
 
 
@@ -109,33 +116,61 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
     names = [str(part) for part in problem["loc"]]
     where, value = ".".join(names), problem["input"]
-    match problem["type"]:
-        case "extra_forbidden":
-            valid = _keys(model, names[:-1])
-            near = difflib.get_close_matches(names[-1], valid, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(valid)}"
-            return f"{where}: key must be a known one, not {names[-1]!r}; {hint}"
-        case "value_error":
-            text = problem["msg"].removeprefix("Value error, ")
-            return f"{where}.{text}" if where else text
-        case "missing":
-            return f"{where}: key must be given; add it"
-        case _:
-            rule = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-            return f"{where}: value must be {rule}, not {_shown(value)}"
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        return f"{where}: key must be a known one, not {names[-1]!r}; {_nearest(model, names, value)}"
+    if kind == "value_error":
+        text = problem["msg"].removeprefix("Value error, ")
+        return f"{where}.{text}" if where else text
+    rule = _RULES.get(kind) or problem["msg"].removeprefix("Input should be ")
+    remedy = _REMEDIES.get(kind, "")
+    return f"{where}: value must be {rule}, not {_shown(value)}{remedy and '; '}{remedy}"
+
+
+_RULES = {
+    "bool_type": "true or false",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "model_type": "a section of keys",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-'",
+    "string_too_short": "text",
+    "string_type": "text",
+    "too_short": "a list of one value or more",
+    "tuple_type": "a list",
+}
+"""What a kind of pydantic's errors asks for, in the words of TOML; the other kinds' own words will do."""
+
+_REMEDIES = {
+    "model_type": "write [section] above its keys",
+    "string_pattern_mismatch": "it is the file's name unless the file gives one",
+    "string_type": "put it in quotes",
+}
+
+
+def _nearest(model: type[BaseModel], names: list[str], value: object) -> str:
+    """Say which key may have been meant: of that section, of another, or any."""
+    valid = _keys(model, names[:-1])
+    near = difflib.get_close_matches(names[-1], valid, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    elsewhere = [f"{section}.{names[-1]}" for section in _keys(model, ()) if names[-1] in _keys(model, (section,))]
+    if elsewhere and not isinstance(value, dict):
+        return f"did you mean {elsewhere[0]!r}?"
+    return f"the keys are {', '.join(valid)}"
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
-    fields: Mapping[str, Any] = model.model_fields
     for name in path:
-        if name in fields and isinstance(fields[name].annotation, type):
-            fields = fields[name].annotation.model_fields
-    return list(fields)
+        section = model.model_fields[name].annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return []
+        model = section
+    return list(model.model_fields)
 
 
 def sections() -> dict[str, type[BaseModel]]:

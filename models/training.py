@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import pickle
 import time
 import warnings
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,7 +22,7 @@ from bitwright.models.batches import evaluation_batches, shifted, training_batch
 from bitwright.models.checkpoint import NetworkDescription, save
 from bitwright.models.dataset import DataSet
 from bitwright.models.settings import TrainSettings
-from bitwright.models.training_state import KeepBest, ResumePoint
+from bitwright.models.training_state import KeepBest, ResumePoint, StopEarly
 from bitwright.quant.brevitas_layers import STATISTICS_BATCHES, clip_latent_weights
 
 
@@ -67,10 +68,10 @@ class Classifier(L.LightningModule):
         loss = self._loss(self.network(inputs), labels)
         if not torch.isfinite(loss):
             raise ValueError(
-                f"train: loss of step {self.trainer.global_step} must be finite, not {float(loss)}; "
+                f"train: loss of step {self.trainer.global_step} must be finite, not {float(loss.detach())}; "
                 "lower train.learning_rate"
             )
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
@@ -153,9 +154,10 @@ def train(
     network = description.build()
     classifier = Classifier(network, settings, data, seed)
     best = KeepBest(folder / "checkpoint.safetensors", lambda path: save(path, network, description))
-    callbacks: list[Callback] = [best, resume]
+    callbacks: list[Callback] = [best]
     if settings.early_stop_epochs:
-        callbacks.append(EarlyStopping("validation_accuracy", mode="max", patience=settings.early_stop_epochs))
+        callbacks.append(StopEarly("validation_accuracy", mode="max", patience=settings.early_stop_epochs))
+    callbacks.append(resume)  # behind those whose state it saves: Lightning calls them in this order
     if progress:
         callbacks.append(RichProgressBar(leave=False))
     with _quiet_lightning():
@@ -174,7 +176,9 @@ def train(
             use_distributed_sampler=False,
             deterministic=True,
         )
-        if not resume.path.exists():
+        if resume.path.exists():
+            resume.check()
+        else:
             _collect_ranges(network, data, settings, seed)
         _fit(trainer, classifier, resume.path)
     metrics = {
@@ -195,14 +199,16 @@ def train(
 def _fit(trainer: L.Trainer, classifier: Classifier, resume: Path) -> None:
     try:
         trainer.fit(classifier, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
-    except (RuntimeError, KeyError, EOFError) as error:
+    except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
         if resume.exists() and not trainer.fit_loop.epoch_progress.current.started:
             raise ValueError(
-                f"{resume}: state to resume from must be of this network, not {str(error).splitlines()[0]!r}; delete it"
+                f"{resume}: state to resume from must be of this network, not of another; delete it and train again"
             ) from error
         raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from None  # which Lightning turns into an exit
 
 
 def _collect_ranges(network: nn.Module, data: DataSet, settings: TrainSettings, seed: int) -> None:

@@ -1,11 +1,14 @@
 """What survives of a training when its process is killed: the best weights so far, and where to go on."""
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 
 class KeepBest(Callback):
@@ -41,11 +44,39 @@ class KeepBest(Callback):
         self.accuracy, self.epoch, self.history = (state_dict[key] for key in ("accuracy", "epoch", "history"))
 
 
+class StopEarly(EarlyStopping):
+    """Lightning's early stopping, that also stops a training killed between its last epoch and its end."""
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Train no further epoch if the resumed state says that the last one was enough."""
+        trainer.should_stop = self.wait_count >= self.patience
+
+
 class ResumePoint(Callback):
-    """Saves all that Lightning needs to go on, after every epoch, whole or not at all."""
+    """Saves all that Lightning needs to go on, after every epoch, whole or not at all.
+
+    Args:
+        path: Where to save.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def check(self) -> None:
+        """Refuse a file that is not whole: torch compares no checksums, and each kind of damage is an error of its own.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as file:
+                damaged = file.testzip() is not None
+        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, ValueError):
+            damaged = True
+        if damaged:
+            raise ValueError(
+                f"{self.path}: state to resume from must be a whole file, not a damaged one; delete it and train again"
+            )
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write to a temporary name and rename: a kill while writing leaves the epoch before."""

@@ -127,7 +127,8 @@ def sign() -> nn.Module:
 def clip_latent_weights(network: nn.Module) -> None:
     """Clip the float weights behind every binary weight to [-1, 1], in place.
 
-    Beyond that interval their gradient is zero, and they would never change sign again (arXiv:1602.02830, section 1.4).
+    Their gradient passes everywhere; unclipped, they would grow without any effect on the sign and hardly ever change it
+    again (arXiv:1602.02830, section 1.4).
     """
     with torch.no_grad():
         for module in network.modules():

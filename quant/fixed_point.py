@@ -116,7 +116,13 @@ class FixedPoint:
         >>> FixedPoint(3, 3, rounding="AP_RND_CONV", overflow="AP_SAT").cast(np.array([1, 3, 5, 99]), fractional=1)
         array([0, 2, 2, 3])
         """
-        return self.overflowed(shift_round(codes, fractional - self.fractional, self.rounding))
+        shift = fractional - self.fractional
+        if shift < 0 and self.overflow != "AP_WRAP":  # the bits that int64 would lose are those that saturate
+            codes = np.asarray(codes, dtype=np.int64)
+            lowest, highest = -(-self.lowest >> -shift), self.highest >> -shift
+            inside = np.clip(codes, lowest, highest) << -shift
+            return np.where(codes < lowest, self.lowest, np.where(codes > highest, self.highest, inside))
+        return self.overflowed(shift_round(codes, shift, self.rounding))
 
     def overflowed(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Bring integers of this format's step into its range, by its overflow mode.
@@ -126,7 +132,10 @@ class FixedPoint:
         """
         if self.overflow != "AP_WRAP":
             return np.clip(codes, self.lowest, self.highest)
-        return (codes - self.lowest) % (1 << self.width) + self.lowest
+        codes = np.asarray(codes, dtype=np.int64)
+        if self.signed:
+            return (codes << (64 - self.width)) >> (64 - self.width)
+        return codes & self.highest
 
 
 def shift_round(codes: NDArray[np.int64], shift: int, rounding: Rounding) -> NDArray[np.int64]:
@@ -138,7 +147,7 @@ def shift_round(codes: NDArray[np.int64], shift: int, rounding: Rounding) -> NDA
         rounding: As in `FixedPoint`.
 
     Returns:
-        Integers of the same shape.
+        Integers of the same shape. Of appended zeros, the lowest 64 bits.
 
     >>> shift_round(np.array([-3, -1, 1, 3]), 1, "AP_RND_CONV")
     array([-2,  0,  0,  2])
@@ -146,16 +155,17 @@ def shift_round(codes: NDArray[np.int64], shift: int, rounding: Rounding) -> NDA
     codes = np.asarray(codes, dtype=np.int64)
     if shift <= 0:
         return codes << -shift
+    shift = min(shift, 64)  # beyond, int64 codes are less than half a step, as they are at 64
+    floor = codes >> shift
+    half = (codes >> (shift - 1)) & 1  # the first dropped bit
     match rounding:
         case "AP_TRN":
-            return codes >> shift
+            return floor
         case "AP_RND":
-            return (codes + (1 << (shift - 1))) >> shift
+            return floor + half
         case "AP_RND_CONV":
-            floor = codes >> shift
-            rest = codes - (floor << shift)
-            half = 1 << (shift - 1)
-            return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
+            beyond_half = codes & ((1 << (shift - 1)) - 1) != 0
+            return floor + (half & (beyond_half | (floor & 1)))
 
 
 def parse_ap_fixed(text: str) -> FixedPoint:
@@ -207,9 +217,8 @@ def smallest_format(lowest: int, highest: int, fractional: int = 0) -> FixedPoin
     if lowest > highest:
         raise ValueError(f"smallest_format: lowest must be at most highest ({highest}), not {lowest!r}")
     signed = lowest < 0
-    width = max(1, int(highest).bit_length(), int(-lowest - 1).bit_length() if signed else 0) + signed
-    if signed and highest <= 0 and lowest == -1:
-        width = 1
+    magnitude = max((~int(code) if code < 0 else int(code)).bit_length() for code in (lowest, highest))
+    width = max(1, magnitude + signed)
     return FixedPoint(width=width, integer=width - fractional, signed=signed)
 
 

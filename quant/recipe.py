@@ -42,12 +42,12 @@ class Recipe(BaseModel):
         widths = {name: value for name, value in self.widths().items() if value is not None}
         for name, width in widths.items():
             if 16 < width < FLOAT:
-                raise ValueError(f"{name} must be 1 to 16, or {FLOAT} for float, not {width}")
+                raise ValueError(f"{name}: value must be 1 to 16, or {FLOAT} for float, not {width}")
         floats = [name for name, width in widths.items() if width == FLOAT]
         if floats and len(floats) < len(widths):
             quantised = next(name for name in widths if name not in floats)
             raise ValueError(
-                f"{quantised} must be {FLOAT} like {floats[0]}, not {widths[quantised]}; "
+                f"{quantised}: value must be {FLOAT} like {floats[0]}, not {widths[quantised]}; "
                 "a network is float in every part or in none"
             )
         return self

@@ -1,0 +1,48 @@
+"""From a Brevitas network to a QONNX file, through Brevitas' own exporter. Imports torch."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from brevitas.export import export_qonnx
+from torch import nn
+
+
+def write_qonnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+    """Write a network in eval mode as QONNX; an interrupted call leaves no half file.
+
+    Args:
+        network: Brevitas layers; its output is a tensor of scores.
+        input_shape: Of one input, without the batch axis.
+        path: Where to write.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    network = network.eval()
+    partial = path.with_name(f".{path.name}.partial")
+    with _quiet():
+        export_qonnx(network, input_t=torch.zeros(1, *input_shape), export_path=str(partial))
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter, which reports its progress and its own deprecations on every stream there is."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(level)

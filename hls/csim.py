@@ -1,0 +1,162 @@
+"""C simulation: the compiled project run on integers, on all cores, resumable. Nothing here imports hls4ml."""
+
+import ctypes
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.export.operations import Integers
+from bitwright.export.program import Program
+from bitwright.hls.tool_error import ToolError
+from bitwright.quant.bipolar import Bipolar, Format
+
+CHUNK = 100
+TOP = "bitwright"
+_Doubles = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
+
+
+class Simulation:
+    """A compiled project, loaded into this process.
+
+    Args:
+        library: The shared library.
+        program: The program that the project was written from: shapes and formats of ports and layers.
+    """
+
+    def __init__(self, library: Path, program: Program) -> None:
+        self.program = program
+        self.library = ctypes.CDLL(str(library))
+        self.top = getattr(self.library, f"{TOP}_double")
+        self.top.argtypes = [_Doubles, _Doubles]
+        self.top.restype = None
+
+    def __call__(self, codes: Integers) -> Integers:
+        """Return the output integers ``(N, values)`` for input integers ``(N, *shape)``."""
+        inputs = to_wires(codes, self.program.input.format).reshape(len(codes), -1)
+        outputs = np.zeros((len(codes), prod(self.program.output.shape)))
+        for row, result in zip(inputs, outputs, strict=True):
+            self.top(np.ascontiguousarray(row), result)
+        return from_wires(outputs, self.program.output.format)
+
+    def trace(self, codes: Integers) -> dict[str, Integers]:
+        """Return every layer's integers ``(N, *shape)``, as the project's own taps report them."""
+
+        class Tap(ctypes.Structure):
+            _fields_ = [("name", ctypes.c_char_p), ("data", ctypes.c_void_p)]
+
+        names = [operation.name for operation in self.program.operations[1:]]
+        taps = (Tap * (len(names) + 8))()
+        self.library.allocate_trace_storage.argtypes = [ctypes.c_size_t]
+        self.library.allocate_trace_storage(ctypes.sizeof(ctypes.c_double))
+        layers: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+        inputs = to_wires(codes, self.program.input.format).reshape(len(codes), -1)
+        result = np.zeros(prod(self.program.output.shape))
+        try:
+            for row in inputs:
+                self.top(np.ascontiguousarray(row), result)
+                self.library.collect_trace_output(taps)
+                for tap in taps:
+                    name = (tap.name or b"").decode()
+                    if name in layers:
+                        size = prod(self.program.tensors[name].shape)
+                        values = ctypes.cast(tap.data, ctypes.POINTER(ctypes.c_double * size)).contents
+                        layers[name].append(np.array(values))
+        finally:
+            self.library.free_trace_storage()
+        tensors = self.program.tensors
+        return {
+            name: from_wires(np.stack(rows), tensors[name].format).reshape(len(codes), *tensors[name].shape)
+            for name, rows in layers.items()
+            if rows
+        }
+
+
+def to_wires(codes: Integers, form: Format) -> NDArray[np.float64]:
+    """Return the values that C++ converts to the port's type: 0 and 1 for one bit, else codes times step."""
+    if isinstance(form, Bipolar):
+        return form.bits(codes).astype(np.float64)
+    return codes * form.step
+
+
+def from_wires(values: NDArray[np.float64], form: Format) -> Integers:
+    """Return the codes behind values that came out of C++."""
+    if isinstance(form, Bipolar):
+        return (2 * values - 1).astype(np.int64)
+    return np.rint(values / form.step).astype(np.int64)
+
+
+def run_csim(
+    library: Path,
+    program: Program,
+    codes: Integers,
+    parts: Path,
+    progress: Callable[[int], None] = lambda _: None,
+    processes: int | None = None,
+) -> Integers:
+    """Simulate every input, in as many processes as there are cores.
+
+    Finished chunks lie in ``parts`` until the whole is done: a run that was killed goes on where it was.
+
+    Args:
+        library: The compiled project.
+        program: The program that it was written from.
+        codes: Input integers ``(N, *shape)``.
+        parts: Folder of the finished chunks; it must belong to this library and these inputs alone.
+        progress: Called with the number of inputs done since the last call.
+        processes: Side by side; by default as many as there are cores.
+
+    Returns:
+        Output integers ``(N, values)``.
+
+    Raises:
+        ToolError: If the simulation dies.
+    """
+    parts.mkdir(parents=True, exist_ok=True)
+    starts = list(range(0, len(codes), CHUNK))
+    finished = {start: parts / f"{start:09d}.npy" for start in starts}
+    todo = [start for start in starts if not finished[start].exists()]
+    progress(len(codes) - sum(len(codes[start : start + CHUNK]) for start in todo))
+    if todo:
+        with ProcessPoolExecutor(
+            max_workers=min(processes or os.cpu_count() or 1, len(todo)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_load,
+            initargs=(library, program),
+        ) as pool:
+            try:
+                waiting = {pool.submit(_simulate, codes[s : s + CHUNK], finished[s]) for s in todo}
+                while waiting:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        progress(future.result())
+            except BrokenProcessPool as error:
+                raise ToolError(
+                    f"csim: simulation must run to its end, not die; see what {library.name} prints with one process"
+                ) from error
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return np.concatenate([np.load(finished[start]) for start in starts])
+
+
+_simulation: Simulation
+
+
+def _load(library: Path, program: Program) -> None:
+    global _simulation
+    _simulation = Simulation(library, program)
+
+
+def _simulate(codes: Integers, path: Path) -> int:
+    result = _simulation(codes)
+    partial = path.with_name(f".{path.name}.partial.npy")
+    np.save(partial, result)
+    partial.replace(path)
+    return len(codes)

@@ -1,0 +1,113 @@
+"""The networks: float, fixed point and binary from one definition."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from bitwright.models.network import STANDARDISED_RANGE, build
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.recipe import Recipe
+
+FIXED = Recipe()
+BINARY = Recipe(weight_bit_width=1, activation_bit_width=1)
+RECIPES = {"float": Recipe.floating(), "fixed": FIXED, "binary": BINARY}
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers a network learns as weights, biases and batch norms; scales of quantisers are not counted."""
+    named = network.named_parameters()
+    return sum(value.numel() for name, value in named if name.endswith((".weight", ".bias")))
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("mlp", (1, 8, 8)), ("mlp", (16,)), ("lenet5", (1, 28, 28)), ("lenet5", (3, 32, 32))]
+)
+def test_network_maps_inputs_to_finite_scores(kind: str, shape: tuple[int, ...], recipe: Recipe) -> None:
+    network = build(ModelSettings.model_validate({"kind": kind, "hidden": (8, 7)}), recipe, shape, 10)
+    scores = network(torch.rand(4, *shape))
+    assert scores.shape == (4, 10)
+    assert scores.isfinite().all()
+    assert network.eval()(torch.rand(1, *shape)).shape == (1, 10)
+
+
+@pytest.mark.parametrize("recipe", [Recipe.floating(), FIXED], ids=["float", "fixed"])
+def test_lenet5_has_the_published_61706_parameters(recipe: Recipe) -> None:
+    network = build(ModelSettings(kind="lenet5", batch_norm=False), recipe, (1, 28, 28), 10)
+    layers = [parameters(nn.Sequential(layer)) for layer in network.children()]
+    assert [count for count in layers if count] == [156, 2416, 48120, 10164, 850]
+    assert sum(layers) == 61706
+
+
+def test_images_of_28_are_padded_to_the_32_of_lenet5() -> None:
+    small, large = (build(ModelSettings(kind="lenet5"), Recipe.floating(), (1, n, n), 10).eval() for n in (28, 32))
+    large.load_state_dict(small.state_dict())
+    images = torch.rand(2, 1, 28, 28)
+    assert torch.equal(small(images), large(nn.functional.pad(images, [2] * 4)))
+
+
+def test_channel_multiplier_widens_both_convolutions() -> None:
+    network = build(ModelSettings(kind="lenet5", channel_multiplier=2), FIXED, (3, 32, 32), 10)
+    shapes = {name: tuple(value.shape) for name, value in network.named_parameters()}
+    assert shapes["conv1.weight"] == (12, 3, 5, 5)
+    assert shapes["conv2.weight"] == (32, 12, 5, 5)
+    assert shapes["fc1.weight"] == (120, 800)
+
+
+@pytest.mark.parametrize(("hidden", "count"), [((64, 64, 64), 59_402), ((256, 256, 256), 335_114)])
+def test_float_mlp_has_a_weight_for_every_pair_and_a_bias_for_every_output(
+    hidden: tuple[int, ...], count: int
+) -> None:
+    network = build(ModelSettings(hidden=hidden, batch_norm=False), Recipe.floating(), (1, 28, 28), 10)
+    assert parameters(network) == count
+
+
+@pytest.mark.parametrize("kind", ["mlp", "lenet5"])
+def test_batch_norm_takes_the_place_of_the_hidden_biases(kind: str) -> None:
+    network = build(ModelSettings.model_validate({"kind": kind}), FIXED, (1, 28, 28), 10)
+    biased = {name.partition(".")[0] for name, _ in network.named_parameters() if name.endswith(".bias")}
+    assert {name for name in biased if not name.startswith("norm")} == {"out"}
+
+
+@pytest.mark.parametrize("kind", ["mlp", "lenet5"])
+def test_scores_of_a_binary_network_are_normed_and_without_bias(kind: str) -> None:
+    network = build(ModelSettings.model_validate({"kind": kind}), BINARY, (1, 28, 28), 10)
+    names = {name for name, _ in network.named_parameters() if name.startswith("out")}
+    assert {"out.weight", "out_norm.weight", "out_norm.bias"} <= names
+    assert "out.bias" not in names
+
+
+def test_last_layer_of_its_own_width_has_a_bias_and_no_norm() -> None:
+    recipe = Recipe(weight_bit_width=1, activation_bit_width=1, last_weight_bit_width=8)
+    names = {name for name, _ in build(ModelSettings(), recipe, (16,), 5).named_parameters()}
+    assert "out.bias" in names
+    assert "out_norm.weight" not in names
+
+
+def test_features_are_taken_to_eight_standard_deviations() -> None:
+    network = build(ModelSettings(hidden=(8,)), FIXED, (16,), 5).eval()
+    quantizer = network.get_submodule("input")
+    assert STANDARDISED_RANGE == (-8.0, 8.0)
+    assert quantizer(torch.tensor([-99.0, -8.0, 0.0, 7.9375, 99.0])).value.tolist() == [-8, -8, 0, 7.9375, 7.9375]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (28, 32)])
+def test_image_of_another_size_than_lenet5s_is_refused(size: tuple[int, int]) -> None:
+    says = f"model.kind: images of lenet5 must be 28x28 or 32x32, not {size[0]}x{size[1]}; use kind = 'mlp'"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        build(ModelSettings(kind="lenet5"), FIXED, (1, *size), 10)
+
+
+def test_features_for_lenet5_are_refused() -> None:
+    says = "model.kind: input of lenet5 must be images (C, H, W), not (16,); use kind = 'mlp'"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        build(ModelSettings(kind="lenet5"), FIXED, (16,), 5)
+
+
+@pytest.mark.parametrize("key", ["weight_bit_width", "activation_bit_width", "input_bit_width", "last_weight_bit_width"])
+def test_binary_layer_without_batch_norm_is_refused(key: str) -> None:
+    says = "model.batch_norm: value must be true where a width is 1 bit, not False; binary layers have no bias"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        build(ModelSettings(batch_norm=False), Recipe.model_validate({key: 1}), (16,), 5)

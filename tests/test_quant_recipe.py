@@ -1,0 +1,73 @@
+"""The bit widths of a network."""
+
+import pytest
+from pydantic import ValidationError
+
+from bitwright.quant.recipe import FLOAT, Recipe
+
+DETAILS = r" \[type=[a-z_]+, input_value=.*\]\n    For further information visit \S+$"
+
+
+def test_first_and_last_layer_have_the_common_width_unless_given_their_own() -> None:
+    recipe = Recipe(weight_bit_width=3, last_weight_bit_width=8, activation_bit_width=4, first_activation_bit_width=2)
+    assert [recipe.weight_width(position) for position in ("first", "middle", "last")] == [3, 3, 8]
+    assert [recipe.activation_width(position) for position in ("first", "middle", "last")] == [2, 4, 4]
+
+
+def test_floating_recipe_quantises_nothing() -> None:
+    recipe = Recipe.floating()
+    assert recipe.is_float
+    assert {width for width in recipe.widths().values() if width is not None} == {FLOAT}
+    assert not Recipe().is_float
+
+
+def test_widths_are_those_of_weights_activations_and_input() -> None:
+    assert list(Recipe().widths()) == [
+        "weight_bit_width",
+        "activation_bit_width",
+        "input_bit_width",
+        "first_weight_bit_width",
+        "first_activation_bit_width",
+        "last_weight_bit_width",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 2, 16])
+def test_quantised_width_is_taken(width: int) -> None:
+    recipe = Recipe(weight_bit_width=width, activation_bit_width=width, input_bit_width=width)
+    assert recipe.weight_width("middle") == width
+
+
+@pytest.mark.parametrize("key", list(Recipe().widths()))
+@pytest.mark.parametrize("width", [17, 31])
+def test_width_between_fixed_point_and_float_is_refused(key: str, width: int) -> None:
+    says = rf"^1 validation error for Recipe\n  Value error, {key}: value must be 1 to 16, or 32 for float, not {width}"
+    with pytest.raises(ValidationError, match=says + DETAILS):
+        Recipe.model_validate({key: width})
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("weight_bit_width", "activation_bit_width: value must be 32 like weight_bit_width, not 6"),
+        ("activation_bit_width", "weight_bit_width: value must be 32 like activation_bit_width, not 6"),
+        ("input_bit_width", "weight_bit_width: value must be 32 like input_bit_width, not 6"),
+        ("last_weight_bit_width", "weight_bit_width: value must be 32 like last_weight_bit_width, not 6"),
+    ],
+)
+def test_network_float_in_part_is_refused(key: str, says: str) -> None:
+    whole = rf"^1 validation error for Recipe\n  Value error, {says}; a network is float in every part or in none"
+    with pytest.raises(ValidationError, match=whole + DETAILS):
+        Recipe.model_validate({key: FLOAT})
+
+
+@pytest.mark.parametrize("width", [0, 33, 6.0, "6", True])
+def test_width_that_is_no_whole_number_in_range_is_refused(width: object) -> None:
+    with pytest.raises(ValidationError, match=r"^1 validation error for Recipe\nweight_bit_width\n  Input .*" + DETAILS):
+        Recipe.model_validate({"weight_bit_width": width})
+
+
+def test_unknown_key_is_refused() -> None:
+    says = r"^1 validation error for Recipe\nweight_bits\n  Extra inputs are not permitted"
+    with pytest.raises(ValidationError, match=says + DETAILS):
+        Recipe.model_validate({"weight_bits": 6})
