@@ -80,7 +80,9 @@ def _value(schema: dict[str, Any]) -> str:
         return f"text like `{schema['pattern']}`"
     words = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "string": "text"}
     limits = {"exclusiveMinimum": "above", "minimum": "from", "exclusiveMaximum": "below", "maximum": "to"}
-    return ", ".join([words[schema["type"]], *(f"{word} {schema[key]}" for key, word in limits.items() if key in schema)])
+    return ", ".join(
+        [words[schema["type"]], *(f"{word} {schema[key]}" for key, word in limits.items() if key in schema)]
+    )
 
 
 def _cell(text: str) -> str:

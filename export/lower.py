@@ -345,7 +345,9 @@ def _dense(state: _State, node: NodeProto, weights: QuantizedConstant) -> None:
 def _conv(state: _State, node: NodeProto) -> None:
     source, weights, attributes = state.settled(node), _weights(state, node), _attributes(node)
     if weights.codes.ndim != 4:
-        raise _RefusalError(f"weights must be (F, C, KH, KW), not of {weights.codes.ndim} axes", "use a 2-d convolution")
+        raise _RefusalError(
+            f"weights must be (F, C, KH, KW), not of {weights.codes.ndim} axes", "use a 2-d convolution"
+        )
     if attributes.get("group", 1) != 1:
         raise _RefusalError(f"group must be 1, not {attributes['group']}", "use a plain convolution")
     if list(attributes.get("dilations", [1, 1])) != [1, 1]:  # type: ignore[call-overload]
@@ -354,7 +356,9 @@ def _conv(state: _State, node: NodeProto) -> None:
         raise _RefusalError(f"auto_pad must be NOTSET, not {attributes['auto_pad']!r}", "give pads")
     padding = tuple(int(p) for p in attributes.get("pads", [0, 0, 0, 0]))  # type: ignore[attr-defined]
     if any(padding) and isinstance(state.tensor(source.operation).format, Bipolar):
-        raise _RefusalError(f"padding of 1-bit data must be 0, not {padding}: zero has no code", "leave the padding out")
+        raise _RefusalError(
+            f"padding of 1-bit data must be 0, not {padding}: zero has no code", "leave the padding out"
+        )
     stride = tuple(int(s) for s in attributes.get("strides", [1, 1]))  # type: ignore[attr-defined]
     _linear(
         state,
@@ -406,7 +410,9 @@ def _elementwise(state: _State, node: NodeProto) -> None:
         right = state.model.get_initializer(node.input[1])
         left = state.model.get_initializer(node.input[0])
         if right is None and left is None:
-            raise _RefusalError("one operand must be a constant, not both computed", "residual joins are not lowered yet")
+            raise _RefusalError(
+                "one operand must be a constant, not both computed", "residual joins are not lowered yet"
+            )
         swapped = right is None
         source = state.tensors.get(node.input[1] if swapped else node.input[0])  # type: ignore[assignment]
         if source is None:

@@ -3,13 +3,18 @@
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import torch
-from brevitas.export import export_qonnx
 from torch import nn
+
+with warnings.catch_warnings():  # an optional kernel that this project has no use for
+    warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
+    from brevitas.export import export_qonnx
 
 
 def write_qonnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
@@ -24,10 +29,13 @@ def write_qonnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
         OSError: If the file cannot be written.
     """
     network = network.eval()
-    partial = path.with_name(f".{path.name}.partial")
-    with _quiet():
-        export_qonnx(network, input_t=torch.zeros(1, *input_shape), export_path=str(partial))
-    partial.replace(path)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+        written = Path(scratch) / path.name
+        with _quiet():  # torch may put the weights into a file beside
+            export_qonnx(network, input_t=torch.zeros(1, *input_shape), export_path=str(written))
+        whole = Path(scratch) / "whole.onnx"
+        onnx.save(onnx.load(written), whole)
+        whole.replace(path)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,9 @@ def compiler() -> str:
     """
     found = shutil.which("g++")
     if found is None:
-        raise ToolError("csim: compiler must be g++ on the PATH, not missing; install g++ (Debian: apt-get install g++)")
+        raise ToolError(
+            "csim: compiler must be g++ on the PATH, not missing; install g++ (Debian: apt-get install g++)"
+        )
     return found
 
 
@@ -60,7 +62,9 @@ def build_library(project: Path, cache: Path) -> Path:
     """
     bridges = sorted(project.glob("*_bridge.cpp"))
     if len(bridges) != 1:
-        raise FileNotFoundError(f"{project}: project must be one that `bitwright hls` wrote, not without a bridge; write it again")
+        raise FileNotFoundError(
+            f"{project}: project must be one that `bitwright hls` wrote, not without a bridge; write it again"
+        )
     name = bridges[0].name.removesuffix("_bridge.cpp")
     sources = [project / "firmware" / f"{name}.cpp", bridges[0]]
     gcc = compiler()
@@ -95,7 +99,9 @@ def _run(command: list[str], log: Path) -> None:
         return
     with log.open("a") as file:
         file.write(f"$ {' '.join(command)}\n{result.stderr}\n")
-    lines = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines() or ["no output"]
+    lines = (
+        [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines() or ["no output"]
+    )
     raise ToolError(
         f"csim: compiler must succeed, not exit with status {result.returncode}: {lines[0].strip()}; see {log}",
         command,

@@ -85,7 +85,9 @@ def _audit(model: Any, layers: LayerList, target: Target) -> None:  # noqa: ANN4
     for layer in layers.layers:
         name = layer["name"]
         if name not in present:
-            raise ValueError(f"{name}: layer must be in the hls4ml project, not removed; report this network to Bitwright")
+            raise ValueError(
+                f"{name}: layer must be in the hls4ml project, not removed; report this network to Bitwright"
+            )
         for role, wanted in layers.precision[name].items():
             found = present[name].types.get(f"{role}_t")
             asked = backend.convert_precision_string(wanted) if isinstance(wanted, str) else wanted

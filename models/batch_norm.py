@@ -24,7 +24,9 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         """Return scale and offset, each ``(C,)``, of the running statistics."""
         assert self.running_mean is not None
         assert self.running_var is not None
-        scale = self.weight / torch.sqrt(self.running_var + self.eps)
+        # torch's root of single precision (MKL's) is not IEEE's; that of double precision, rounded to single, is
+        root = torch.sqrt((self.running_var + self.eps).double()).to(self.running_var.dtype)
+        scale = self.weight / root
         return scale, self.bias - self.running_mean * scale
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name

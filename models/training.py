@@ -6,7 +6,7 @@ import logging
 import pickle
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from bitwright.models.batches import evaluation_batches, shifted, training_batch
 from bitwright.models.checkpoint import NetworkDescription, save
 from bitwright.models.dataset import DataSet
 from bitwright.models.settings import TrainSettings
-from bitwright.models.training_state import KeepBest, ResumePoint, StopEarly
+from bitwright.models.training_state import EpochLines, KeepBest, ResumePoint, StopEarly
 from bitwright.quant.brevitas_layers import STATISTICS_BATCHES, clip_latent_weights
 
 
@@ -123,7 +123,7 @@ def train(
     seed: int,
     folder: Path,
     *,
-    progress: bool = True,
+    report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train a network; write ``checkpoint.safetensors`` (the best epoch) and ``metrics.json``.
 
@@ -136,7 +136,7 @@ def train(
         data: What to train it on.
         seed: Of weights, order and augmentation.
         folder: The run's folder; ``training/`` in it holds the state to resume from, and the log.
-        progress: Whether to show a progress bar.
+        report: Told one line an epoch; without it a progress bar is shown.
 
     Returns:
         What stands in ``metrics.json``: ``best_epoch``, ``validation_accuracy``, ``epochs``, ``history``, ``seconds``.
@@ -154,12 +154,10 @@ def train(
     network = description.build()
     classifier = Classifier(network, settings, data, seed)
     best = KeepBest(folder / "checkpoint.safetensors", lambda path: save(path, network, description))
-    callbacks: list[Callback] = [best]
+    callbacks: list[Callback] = [best, resume]
     if settings.early_stop_epochs:
         callbacks.append(StopEarly("validation_accuracy", mode="max", patience=settings.early_stop_epochs))
-    callbacks.append(resume)  # behind those whose state it saves: Lightning calls them in this order
-    if progress:
-        callbacks.append(RichProgressBar(leave=False))
+    callbacks.append(RichProgressBar(leave=False) if report is None else EpochLines(report))
     with _quiet_lightning():
         trainer = L.Trainer(
             max_epochs=settings.epochs,
@@ -168,8 +166,7 @@ def train(
             num_nodes=settings.nodes,
             callbacks=callbacks,
             logger=_logger(settings, state),
-            enable_checkpointing=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=report is None,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,

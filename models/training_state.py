@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 
 class KeepBest(Callback):
@@ -52,8 +52,10 @@ class StopEarly(EarlyStopping):
         trainer.should_stop = self.wait_count >= self.patience
 
 
-class ResumePoint(Callback):
+class ResumePoint(Checkpoint):
     """Saves all that Lightning needs to go on, after every epoch, whole or not at all.
+
+    Lightning calls a `Checkpoint` behind all other callbacks, early stopping included, whose states it saves.
 
     Args:
         path: Where to save.
@@ -84,3 +86,20 @@ class ResumePoint(Callback):
         trainer.save_checkpoint(partial)  # every process takes part
         if trainer.is_global_zero:
             partial.replace(self.path)
+
+
+class EpochLines(Callback):
+    """Says one line an epoch, for logs and pipes.
+
+    Args:
+        report: Takes the line.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.report = report
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say the epoch's figures."""
+        if trainer.is_global_zero:
+            figures = ", ".join(f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+            self.report(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {figures}")

@@ -1,0 +1,46 @@
+"""The terminal: progress and notes on standard error, results on standard output."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+out = Console(highlight=False, soft_wrap=True)
+FEW = 1000
+"""So many steps or more are worth a line at each tenth."""
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how much of a long work is done; yield the function that counts on.
+
+    Where standard error is no terminal, it says so at each tenth instead.
+    """
+    if not err.is_terminal:
+        yield _tenths(title, total)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.advance(task, done)
+
+
+def _tenths(title: str, total: int) -> Callable[[int], None]:
+    done = said = 0
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if total >= FEW and done * 10 // total > said:
+            said = done * 10 // total
+            note(f"{title}: {done} of {total}")
+
+    return advance
+
+
+def note(text: str) -> None:
+    """Say what is going on."""
+    err.print(text, markup=False)

@@ -1,0 +1,198 @@
+"""The `bitwright` command: from a PyTorch network to an FPGA project, bit-exact and proven so."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bitwright.cli.console import err
+from bitwright.cli.run_folder import resolve
+from bitwright.hls.tool_error import ToolError
+
+INTERRUPTED = 130
+DEFAULT = Path("configs/digits_mlp_w6a6.toml")
+
+app = typer.Typer(
+    help=(
+        "From a quantised or binarised PyTorch network to an FPGA project, proven to compute the same integers.\n\n"
+        "A run is three stages, each done once and only again where its inputs changed:\n\n"
+        "  bitwright train  configs/digits_mlp_w6a6.toml\n\n"
+        "  bitwright export configs/digits_mlp_w6a6.toml\n\n"
+        "  bitwright hls    configs/digits_mlp_w6a6.toml\n\n"
+        "Then `verify` compares the integers of every level again, and `diff` names the first layer that differs."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ExperimentArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="EXPERIMENT|RUN", help="An experiment's TOML file (see configs/), or the folder of its run."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the data sets [default: BITWRIGHT_DATA, or bitwright/data in the user's cache folder]."
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in --set train.epochs=3. Repeat it."),
+]
+RunsDir = Annotated[Path, typer.Option(help="Where the runs lie.")]
+
+
+@app.command()
+def train(
+    experiment: ExperimentArgument = DEFAULT,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Train the experiment's network in Brevitas.
+
+    Writes checkpoint.safetensors (the best epoch) and metrics.json into the run's folder. Interrupted or killed, it goes
+    on after the last whole epoch when called again, and ends with the same weights.
+    """
+    from bitwright.cli import stage_train  # noqa: PLC0415 - each command imports what it alone needs
+
+    settings, run = resolve(experiment, runs_dir, overrides or ())
+    stage_train.train(settings, run, data_dir)
+
+
+@app.command()
+def export(
+    experiment: ExperimentArgument = DEFAULT,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Export QONNX and lower it to an integer program, checked on the whole test set.
+
+    Writes model.qonnx.onnx, model.lowered.onnx, precision.toml (edit it: a wider type is honoured, a narrower one refused)
+    and interface.json, and runs the levels torch, qonnx and program. Exit status 1 where an integer differs.
+    """
+    from bitwright.cli import stage_export, stage_hls  # noqa: PLC0415
+
+    settings, run = resolve(experiment, runs_dir, overrides or ())
+    stage_export.export(settings, run, data_dir)
+    _verdict(stage_hls.judge(run).exact)
+
+
+@app.command()
+def hls(
+    experiment: ExperimentArgument = DEFAULT,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Write the hls4ml project, compile it, and simulate the whole test set.
+
+    The project lies in hls/ of the run's folder, ready for Vitis or Vivado. Killed while it simulates, it goes on when
+    called again. Exit status 1 where an integer differs from PyTorch's.
+    """
+    from bitwright.cli import stage_hls  # noqa: PLC0415
+
+    settings, run = resolve(experiment, runs_dir, overrides or ())
+    verdict = stage_hls.hls(settings, run)
+    stage_hls.show(run, verdict)
+    _verdict(verdict.exact)
+
+
+@app.command()
+def verify(
+    experiment: ExperimentArgument = DEFAULT,
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    cached: Annotated[
+        bool, typer.Option(help="Take outputs whose inputs did not change, instead of computing all again.")
+    ] = False,
+) -> None:
+    """Compute every level again from what lies in the run's folder, and compare all integers.
+
+    Nothing is trained, exported or written anew: a project that was changed by hand is compiled as it is.
+    """
+    from bitwright.cli import stage_export, stage_hls  # noqa: PLC0415
+
+    settings, run = resolve(experiment, runs_dir, overrides or ())
+    stage_export.run_levels(settings, run, data_dir, again=not cached)
+    if run.project.exists():
+        stage_hls.simulate(run, again=not cached)
+    verdict = stage_hls.judge(run)
+    stage_hls.show(run, verdict)
+    _verdict(verdict.exact)
+
+
+@app.command()
+def diff(
+    experiment: ExperimentArgument = DEFAULT,
+    overrides: Overrides = None,
+    runs_dir: RunsDir = Path("runs"),
+    inputs: Annotated[int, typer.Option(min=1, help="Test inputs to look at, those that differ first.")] = 48,
+) -> None:
+    """Name the first layer whose integers differ between the program and the C simulation, and why.
+
+    Shows the element, both integers, and the cause: overflow, rounding, layout, scale or a changed constant.
+    """
+    from bitwright.cli import stage_diff  # noqa: PLC0415
+
+    _, run = resolve(experiment, runs_dir, overrides or ())
+    _verdict(stage_diff.diff(run, inputs))
+
+
+@app.command()
+def lower(
+    model: Annotated[Path, typer.Argument(help="A QONNX file, as brevitas.export.export_qonnx writes it.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("lowered"),
+) -> None:
+    """Lower a QONNX file: the integer program, the exact type of every layer, the interface. Needs no checkpoint."""
+    from bitwright.cli import stage_lower  # noqa: PLC0415
+
+    stage_lower.lower_file(model, to)
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions against the pins, which tools there are, and what each missing one costs."""
+    from bitwright.cli import doctor as report  # noqa: PLC0415
+
+    _verdict(report.doctor())
+
+
+def _verdict(good: bool) -> None:
+    if not good:
+        raise typer.Exit(1)
+
+
+def run() -> None:
+    """Run the command; every error that a person can cause ends in one line and status 2.
+
+    With BITWRIGHT_TRACEBACK=1 the line is followed by where it came from.
+    """
+    try:
+        app()
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            err.print("interrupted; the same command goes on where it was")
+        raise
+    except (ValueError, OSError, ToolError) as error:
+        if os.environ.get("BITWRIGHT_TRACEBACK"):
+            raise
+        err.print(_line(error), style="red", markup=False)
+        sys.exit(2)
+
+
+def _line(error: Exception) -> str:
+    """Return an error's own words; for one of the operating system, in the form of every other."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return (
+            f"{where}path must be readable and writable, not refused ({error.strerror}); check it and the space on disk"
+        )
+    return str(error)

@@ -1,0 +1,176 @@
+"""Where things lie in a run's folder, and which stage's results are still those of its inputs."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitwright.cli.experiment import Experiment, read
+
+EXPERIMENT = "experiment.toml"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: ``runs/<experiment>``.
+    """
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Weights of the best epoch."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """Figures of the training."""
+        return self.path / "metrics.json"
+
+    @property
+    def qonnx(self) -> Path:
+        """The exported graph."""
+        return self.path / "model.qonnx.onnx"
+
+    @property
+    def lowered(self) -> Path:
+        """The integer program."""
+        return self.path / "model.lowered.onnx"
+
+    @property
+    def precision(self) -> Path:
+        """The types of every layer, for people to edit."""
+        return self.path / "precision.toml"
+
+    @property
+    def interface(self) -> Path:
+        """What the host does."""
+        return self.path / "interface.json"
+
+    @property
+    def inputs(self) -> Path:
+        """The test set as the chip's input integers."""
+        return self.path / "inputs.npy"
+
+    @property
+    def labels(self) -> Path:
+        """The test set's labels."""
+        return self.path / "labels.npy"
+
+    @property
+    def project(self) -> Path:
+        """The hls4ml project."""
+        return self.path / "hls"
+
+    @property
+    def csim(self) -> Path:
+        """Compiled simulations, and the chunks of an unfinished one."""
+        return self.path / "csim"
+
+    @property
+    def verification(self) -> Path:
+        """The verdict."""
+        return self.path / "verification.json"
+
+    def output(self, level: str) -> Path:
+        """Return the output integers of a level."""
+        return self.path / "outputs" / f"{level}.npy"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            NotADirectoryError: If something else is in its place.
+            OSError: If it cannot be made.
+        """
+        try:
+            (self.path / "outputs").mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise NotADirectoryError(
+                f"{self.path}: run must be a folder that can be made, not below a file; choose another --runs-dir"
+            ) from error
+
+    def is_current(self, stage: str, key: str, unchanged: Iterable[Path] = (), present: Iterable[Path] = ()) -> bool:
+        """Return whether a stage was finished with the same inputs, and its results are still there.
+
+        Args:
+            stage: Its name.
+            key: Digest of all that its results depend on.
+            unchanged: Results that must be as the stage wrote them.
+            present: Results that a person may have edited; they must exist.
+        """
+        stamp = self._stamp(stage)
+        if stamp.get("key") != key or not all(path.exists() for path in present):
+            return False
+        return all(path.exists() and digest(path) == stamp.get(path.name) for path in unchanged)
+
+    def seconds(self, stage: str) -> float:
+        """Return how long a stage took when it last ran."""
+        value = self._stamp(stage).get("seconds", 0.0)
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    def finish(self, stage: str, key: str, seconds: float, unchanged: Iterable[Path] = (), **more: str) -> None:
+        """Note that a stage is finished: the last thing that it does."""
+        stamp = {"key": key, "seconds": round(seconds, 3), **{path.name: digest(path) for path in unchanged}, **more}
+        write_text(self._stamp_path(stage), json.dumps(stamp, indent=2) + "\n")
+
+    def stamp_value(self, stage: str, name: str) -> str:
+        """Return what a stage noted beside its key, or nothing."""
+        return str(self._stamp(stage).get(name, ""))
+
+    def _stamp_path(self, stage: str) -> Path:
+        return self.path / ".stages" / f"{stage}.json"
+
+    def _stamp(self, stage: str) -> dict[str, object]:
+        try:
+            found = json.loads(self._stamp_path(stage).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def digest(*parts: Path | str) -> str:
+    """Return a digest of files' contents and of texts.
+
+    >>> digest("a") == digest("a"), digest("a") == digest("b")
+    (True, False)
+    """
+    result = hashlib.sha256()
+    for part in parts:
+        data = part.read_bytes() if isinstance(part, Path) else part.encode()
+        result.update(len(data).to_bytes(8, "big") + data)
+    return result.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def resolve(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[Experiment, RunFolder]:
+    """Return the experiment and the folder that a command's argument means.
+
+    Args:
+        argument: An experiment's TOML file, or the folder of a run.
+        runs_dir: Where runs lie.
+        overrides: As `experiment.read` takes them.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+        ValueError: If the experiment is refused.
+    """
+    if argument.is_dir():
+        if not (argument / EXPERIMENT).is_file():
+            raise FileNotFoundError(
+                f"{argument}: run must be a folder with {EXPERIMENT}, not another; give an experiment's TOML file"
+            )
+        return read(argument / EXPERIMENT, overrides), RunFolder(argument)
+    experiment = read(argument, overrides)
+    return experiment, RunFolder(runs_dir / experiment.name)

@@ -1,0 +1,191 @@
+"""The stage `export`: from a checkpoint to QONNX, the integer program, and the outputs of the levels above the chip."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.cli.console import err, note, progress_bar
+from bitwright.cli.experiment import Experiment
+from bitwright.cli.run_folder import RunFolder, digest, write_text
+from bitwright.cli.versions import installed
+from bitwright.export.interface import describe, input_codes, output_codes, read_interface
+from bitwright.export.lower import LoweredNetwork, lower
+from bitwright.export.operations import Integers
+from bitwright.export.precision import precision_text
+from bitwright.export.program import Program
+from bitwright.export.program_file import read as read_program
+from bitwright.export.program_file import write as program_model
+from bitwright.export.qonnx_file import load, save
+from bitwright.export.qonnx_level import run_qonnx
+
+Outputs = NDArray[np.float32]
+
+
+def export(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None:
+    """Export and lower the run's network, and run the levels torch, qonnx and program on the whole test set.
+
+    Raises:
+        ValueError: If the network cannot be lowered exactly, or a file is refused.
+        OSError: If a file cannot be read or written.
+    """
+    if experiment.recipe.is_float:
+        raise ValueError(
+            "recipe.weight_bit_width: width must be 1 to 16 to export, not 32 (float); train it with --set "
+            "recipe.weight_bit_width=6 and the other widths"
+        )
+    if not run.checkpoint.is_file():
+        raise FileNotFoundError(
+            f"{run.checkpoint}: checkpoint must be an existing file, not missing; run `bitwright train` first"
+        )
+    run.create()
+    from bitwright.models import dataset  # noqa: PLC0415 - reading data needs scikit-learn, which takes a second
+
+    facts = dataset.describe(experiment.data.name)
+    _write_model(experiment, run, facts.input_scale, facts.input_shape, len(facts.classes))
+    _write_inputs(experiment, run, data_dir, facts.input_scale)
+    run_levels(experiment, run, data_dir)
+
+
+def run_levels(experiment: Experiment, run: RunFolder, data_dir: Path | None, *, again: bool = False) -> None:
+    """Run the levels torch, qonnx and program where their inputs changed, or all ``again``."""
+    port = read_interface(run.interface).output
+    values: list[Outputs] = []
+
+    def test_values() -> Outputs:
+        if not values:
+            from bitwright.models import dataset  # noqa: PLC0415
+
+            split = dataset.load_test(experiment.data.name, data_dir, console=err)
+            scale = dataset.describe(experiment.data.name).input_scale
+            values.append(split.inputs.astype(np.float32) * np.float32(scale))
+        return values[0]
+
+    def torch_level(count: Callable[[int], None]) -> Integers:
+        # Imported late: torch takes seconds
+        from bitwright.export.torch_level import run_torch  # noqa: PLC0415
+        from bitwright.models.checkpoint import load as load_checkpoint  # noqa: PLC0415
+
+        network, _ = load_checkpoint(run.checkpoint)
+        return output_codes(port, run_torch(network, test_values(), count))
+
+    def qonnx_level(count: Callable[[int], None]) -> Integers:
+        return output_codes(port, run_qonnx(load(run.qonnx), test_values(), count))
+
+    def program_level(count: Callable[[int], None]) -> Integers:
+        return load_program(run)(load_array(run.inputs), count)
+
+    sources = {"torch": run.checkpoint, "qonnx": run.qonnx, "program": run.lowered}
+    levels = {"torch": torch_level, "qonnx": qonnx_level, "program": program_level}
+    for level, compute in levels.items():
+        key = digest(sources[level], run.inputs, run.interface)
+        path = run.output(level)
+        if not again and run.is_current(level, key, unchanged=[path]):
+            continue
+        with progress_bar(f"{level} level", len(load_array(run.labels))) as count:
+            if level != "program":
+                test_values()
+            started = time.monotonic()
+            codes = compute(count)
+            seconds = time.monotonic() - started
+        save_array(path, codes)
+        run.finish(level, key, seconds, unchanged=[path])
+
+
+def _write_model(
+    experiment: Experiment, run: RunFolder, raw_scale: float, input_shape: tuple[int, ...], classes: int
+) -> None:
+    """Write the graph, the program, the types and the interface."""
+    description = (experiment.model.model_dump_json(), experiment.recipe.model_dump_json(), str(input_shape))
+    key = digest(run.checkpoint, *description, repr(raw_scale), str(installed()))
+    written = [run.qonnx, run.lowered, run.interface]
+    if run.is_current("export", key, unchanged=written, present=[run.precision]):
+        note(f"export: {run.qonnx} is up to date")
+        return
+    started = time.monotonic()
+    # Imported late: torch takes seconds
+    from bitwright.export.torch_export import write_qonnx  # noqa: PLC0415
+    from bitwright.models.checkpoint import NetworkDescription  # noqa: PLC0415
+    from bitwright.models.checkpoint import load as load_checkpoint  # noqa: PLC0415
+
+    network, _ = load_checkpoint(
+        run.checkpoint, NetworkDescription(experiment.model, experiment.recipe, input_shape, classes)
+    )
+    with err.status("exporting QONNX"):
+        write_qonnx(network, input_shape, run.qonnx)
+    lowered = lower(load(run.qonnx), str(run.qonnx))
+    write_lowered(lowered, run, raw_scale)
+    run.finish("export", key, time.monotonic() - started, unchanged=written)
+    note(
+        f"export: {run.lowered} has {len(lowered.program.operations)} layers, {weight_bits(lowered.program)} bits of weights"
+    )
+
+
+def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.0) -> None:
+    """Write the program, the interface and, unless a person edited it, the precision."""
+    save(program_model(lowered.program), run.lowered)
+    write_text(run.interface, describe(lowered, raw_scale).text())
+    text = precision_text(lowered.program)
+    if run.precision.exists() and run.precision.read_text() != text:
+        if digest(run.precision) != run.stamp_value("precision", run.precision.name):
+            edited = run.precision.with_name("precision.edited.toml")
+            run.precision.replace(edited)
+            note(f"export: the network changed; your precision.toml lies in {edited}")
+    write_text(run.precision, text)
+    run.finish("precision", "", 0.0, unchanged=[run.precision])
+
+
+def _write_inputs(experiment: Experiment, run: RunFolder, data_dir: Path | None, scale: float) -> None:
+    """Write the test set as the integers that the chip gets."""
+    key = digest(run.qonnx, experiment.data.name)
+    written = [run.inputs, run.labels]
+    if run.is_current("inputs", key, unchanged=written):
+        return
+    from bitwright.models import dataset  # noqa: PLC0415
+
+    split = dataset.load_test(experiment.data.name, data_dir, console=err)
+    codes = input_codes(lower(load(run.qonnx), str(run.qonnx)), split.inputs.astype(np.float32) * np.float32(scale))
+    save_array(run.inputs, codes.astype(np.int16))
+    save_array(run.labels, split.labels)
+    run.finish("inputs", key, 0.0, unchanged=written)
+
+
+def load_program(run: RunFolder) -> Program:
+    """Read the run's integer program."""
+    return read_program(load(run.lowered), str(run.lowered))
+
+
+def save_array(path: Path, array: Integers | NDArray[np.int16]) -> None:
+    """Write an array whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial.npy")
+    np.save(partial, array)
+    partial.replace(path)
+
+
+def load_array(path: Path) -> Integers:
+    """Read integers.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no array of integers.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: array must be an existing file, not missing; run `bitwright export` first")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: file must be an array of NumPy, not damaged; delete it and export again") from error
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
+        raise ValueError(f"{path}: array must be of integers, not another kind; delete it and export again")
+    return found.astype(np.int64)
+
+
+def weight_bits(program: Program) -> int:
+    """Return the bits of all weights."""
+    return sum(
+        operation.weight.size * operation.weight_format.width
+        for operation in program.operations
+        if hasattr(operation, "weight")
+    )

@@ -1,0 +1,150 @@
+"""The stage `hls`: from the integer program to a compiled hls4ml project, its simulation and the verdict."""
+
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from bitwright.cli.console import note, out, progress_bar
+from bitwright.cli.experiment import Experiment
+from bitwright.cli.run_folder import RunFolder, digest, write_text
+from bitwright.cli.stage_export import load_array, load_program, save_array, weight_bits
+from bitwright.cli.versions import installed
+from bitwright.export.interface import read_interface
+from bitwright.export.operations import Linear
+from bitwright.export.precision import read_precision
+from bitwright.hls.csim import run_csim
+from bitwright.hls.csim_build import build_library, content_key, source_files
+from bitwright.hls.verification import LEVELS, Verification, verify
+from bitwright.hls.weight_files import check_weight_files
+
+
+def hls(experiment: Experiment, run: RunFolder) -> Verification:
+    """Write the run's project, compile it, simulate the whole test set, and compare every level.
+
+    Raises:
+        ValueError: If a type is too narrow, or hls4ml cannot carry the program.
+        ToolError: If there is no compiler, or it fails.
+        OSError: If a file cannot be read or written.
+    """
+    write(experiment, run)
+    simulate(run)
+    return judge(run)
+
+
+def write(experiment: Experiment, run: RunFolder) -> None:
+    """Write the hls4ml project where program, types or target changed."""
+    program = load_program(run)
+    precision = read_precision(run.precision, program)
+    target = experiment.hls
+    key = digest(run.lowered, run.precision, target.model_dump_json(), str(installed()))
+    if run.is_current("project", key, present=[run.project]):
+        note(f"hls: {run.project} is up to date")
+        return
+    started = time.monotonic()
+    # hls4ml takes seconds to import
+    from bitwright.hls.layer_list import legal_reuse_factor  # noqa: PLC0415
+    from bitwright.hls.project import write_project  # noqa: PLC0415
+
+    _set_aside(run)
+    write_project(program, precision, target, run.project)
+    for operation in program.operations:
+        if isinstance(operation, Linear) and legal_reuse_factor(operation, target) != target.reuse_factor:
+            note(
+                f"hls: {operation.name} takes reuse_factor {legal_reuse_factor(operation, target)}, "
+                f"the nearest legal one to {target.reuse_factor}"
+            )
+    content = content_key(source_files(run.project), run.project)
+    run.finish("project", key, time.monotonic() - started, content=content)
+    note(f"hls: {run.project} written for {target.backend}, {target.io_type}, {target.part}")
+
+
+def _set_aside(run: RunFolder) -> None:
+    """Keep a project that a person changed: a new one is about to take its place."""
+    if not run.project.exists():
+        return
+    written = run.stamp_value("project", "content")
+    if written == content_key(source_files(run.project), run.project):
+        return
+    number = 1
+    while (kept := run.project.with_name(f"hls.edited.{number}")).exists():
+        number += 1
+    shutil.move(run.project, kept)
+    note(f"hls: your changed project lies in {kept}")
+
+
+def simulate(run: RunFolder, *, again: bool = False) -> None:
+    """Compile the project as it lies on disk and run the test set through it, unless that was done."""
+    program = load_program(run)
+    inputs = load_array(run.inputs)
+    started = time.monotonic()
+    with progress_bar("compiling the C simulation", 1) as count:
+        library = build_library(run.project, run.csim)
+        count(1)
+    key = digest(library.name, run.inputs, run.lowered)
+    path = run.output("csim")
+    if not again and run.is_current("csim", key, unchanged=[path]):
+        note(f"hls: {path} is up to date")
+        return
+    parts = run.csim / f"parts-{key[:16]}"
+    if again:
+        shutil.rmtree(parts, ignore_errors=True)
+    with progress_bar("csim level", len(inputs)) as count:
+        codes = run_csim(library, program, inputs, parts, count)
+    save_array(path, codes)
+    run.finish("csim", key, time.monotonic() - started, unchanged=[path])
+    shutil.rmtree(parts)
+
+
+def judge(run: RunFolder) -> Verification:
+    """Compare the outputs of every level that there is, and write `verification.json`."""
+    outputs = {level: load_array(run.output(level)) for level in LEVELS if run.output(level).is_file()}
+    if not outputs:
+        raise FileNotFoundError(
+            f"{run.path / 'outputs'}: outputs must be there to compare, not missing; run `bitwright export` first"
+        )
+    port = read_interface(run.interface).output
+    labels = load_array(run.labels)
+    verdict = verify(outputs, labels, port, {level: run.seconds(level) for level in outputs})
+    write_text(run.verification, verdict.text())
+    if verdict.exact and run.project.exists():
+        check_weight_files(run.project)
+    return verdict
+
+
+def show(run: RunFolder, verdict: Verification) -> None:
+    """Print the closing table."""
+    table = Table(
+        title=f"{run.path.name}: {'exact' if verdict.exact else 'NOT EXACT'} on {verdict.test_set} test inputs"
+    )
+    for heading in ("level", "accuracy", "integers compared", "different", "seconds"):
+        table.add_column(heading, justify="left" if heading == "level" else "right")
+    for name, level in verdict.levels.items():
+        style = "red" if level.different else ""
+        table.add_row(
+            name,
+            f"{level.accuracy:.2%}",
+            f"{level.compared:,}",
+            f"{level.different:,}",
+            f"{level.seconds:.1f}",
+            style=style,
+        )
+    out.print(table)
+    program = load_program(run)
+    weights = sum(operation.weight.size for operation in program.operations if isinstance(operation, Linear))
+    out.print(f"weights  {weights:,} in {weight_bits(program):,} bits")
+    if run.project.exists():
+        out.print(f"project  {run.project}", markup=False)
+    out.print(f"report   {run.verification}", markup=False)
+    if not verdict.exact:
+        out.print(f"next     bitwright diff {run.path}", markup=False)
+
+
+def differing_inputs(run: RunFolder, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return positions of inputs whose csim output differs from the program's, then others, ``most`` in all."""
+    program, csim = (load_array(run.output(level)) for level in ("program", "csim"))
+    different = (program != csim).any(axis=1)
+    order = np.argsort(~different, kind="stable")
+    return order[:most]

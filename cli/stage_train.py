@@ -1,0 +1,94 @@
+"""The stage `train`: from an experiment to a checkpoint."""
+
+import shutil
+import time
+from pathlib import Path
+
+import tomli_w
+
+from bitwright.cli.console import err, note
+from bitwright.cli.experiment import Experiment
+from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
+from bitwright.cli.versions import installed
+
+KEY = "training/key"
+
+
+def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None:
+    """Train the experiment's network; do nothing if that was done, go on if it was interrupted.
+
+    A finished training of other settings in the same folder is kept, under ``previous/``.
+
+    Raises:
+        ValueError: If data or network are refused, or the training diverges.
+        OSError: If the folder cannot be written, or the data cannot be had.
+    """
+    run.create()
+    key = training_key(experiment)
+    if run.is_current("train", key, present=[run.checkpoint, run.metrics]):
+        store_experiment(experiment, run)  # its other sections may have changed
+        note(f"train: {run.checkpoint} is up to date")
+        return
+    started = time.monotonic()
+    # torch and Lightning take seconds to import: not before it is clear that they are needed
+    from bitwright.models import dataset  # noqa: PLC0415
+    from bitwright.models.batches import accuracy  # noqa: PLC0415
+    from bitwright.models.checkpoint import NetworkDescription, load  # noqa: PLC0415
+    from bitwright.models.training import train as fit  # noqa: PLC0415
+
+    data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
+    description = NetworkDescription(
+        experiment.model, experiment.recipe, tuple(data.train.inputs.shape[1:]), len(data.classes)
+    )
+    description.build()  # what cannot be built is refused before anything is set aside
+    _set_aside(run, key)
+    store_experiment(experiment, run)
+    metrics = fit(description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note)
+    # Imported late for the same reason
+    from bitwright.export.torch_level import run_torch  # noqa: PLC0415
+
+    network, _ = load(run.checkpoint, description)
+    scores = run_torch(network, data.test.inputs.astype("float32") * data.input_scale)
+    note(
+        f"train: best of {metrics['epochs']} epochs is {metrics['best_epoch'] + 1}; accuracy "
+        f"{metrics['validation_accuracy']:.2%} on validation, {accuracy(scores, data.test.labels):.2%} on test"
+    )
+    run.finish("train", key, time.monotonic() - started)
+
+
+def training_key(experiment: Experiment) -> str:
+    """Return a digest of all settings that the weights depend on."""
+    parts = [experiment.data, experiment.model, experiment.recipe]
+    training = experiment.train.model_copy(update={"logger": "csv"})
+    return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)))
+
+
+def store_experiment(experiment: Experiment, run: RunFolder) -> None:
+    """Write the resolved experiment into the run's folder."""
+    versions = ", ".join(f"{part} {version}" for part, version in installed().items())
+    settings = experiment.model_dump(exclude_none=True)
+    settings["model"]["hidden"] = list(experiment.model.hidden)
+    text = f"# Every setting of this run, defaults filled in.\n# {versions}\n\n{tomli_w.dumps(settings)}"
+    path = run.path / EXPERIMENT
+    if not path.exists() or path.read_text() != text:
+        write_text(path, text)
+
+
+def _set_aside(run: RunFolder, key: str) -> None:
+    """Move a finished training of other settings out of the way, and drop an unfinished one."""
+    marker = run.path / KEY
+    if marker.exists() and marker.read_text() == key:
+        return
+    shutil.rmtree(marker.parent, ignore_errors=True)
+    if run.metrics.exists() and run.checkpoint.exists():
+        previous = run.path / "previous"
+        number = 1 + sum(1 for _ in previous.glob("*")) if previous.exists() else 1
+        kept = previous / str(number)
+        kept.mkdir(parents=True)
+        for path in (run.checkpoint, run.metrics, run.path / EXPERIMENT):
+            if path.exists():
+                shutil.move(path, kept / path.name)
+        note(f"train: the settings changed; the training before them lies in {kept}")
+    run.checkpoint.unlink(missing_ok=True)
+    run.metrics.unlink(missing_ok=True)
+    write_text(marker, key)

@@ -1,0 +1,161 @@
+"""Checkpoints: what is written is read back, and nothing else is."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from bitwright.models.checkpoint import NetworkDescription, load, save
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.brevitas_layers import STATISTICS_BATCHES
+from bitwright.quant.recipe import Recipe
+
+SMALL = NetworkDescription(ModelSettings(hidden=(8, 6)), Recipe(), (1, 8, 8), 10)
+NOT_OURS = "checkpoint must be one that `bitwright train` wrote, not a safetensors file without its settings"
+
+
+def trained(description: NetworkDescription) -> nn.Module:
+    """A network whose ranges and statistics have been collected."""
+    torch.manual_seed(1)
+    network = description.build()
+    with torch.no_grad():
+        for _ in range(STATISTICS_BATCHES + 1):
+            network(torch.rand(8, *description.input_shape))
+    return network.eval()
+
+
+def rewrite(path: Path, tensors: dict[str, Tensor], description: NetworkDescription = SMALL) -> None:
+    """Write other tensors under the settings of a checkpoint."""
+    from safetensors import safe_open  # noqa: PLC0415 - only here
+
+    save(path, description.build(), description)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, path, metadata=metadata)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.safetensors"
+
+
+@pytest.fixture
+def tensors(path: Path) -> dict[str, Tensor]:
+    save(path, trained(SMALL), SMALL)
+    return load_file(path)
+
+
+def refused(path: Path, says: str, expected: NetworkDescription | None = None) -> None:
+    """Check that loading a file ends in one message."""
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {says}')}$"):
+        load(path, expected)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        SMALL,
+        replace(SMALL, recipe=Recipe.floating()),
+        replace(SMALL, recipe=Recipe(weight_bit_width=1, activation_bit_width=1)),
+        replace(SMALL, recipe=Recipe(weight_scale="per_channel"), model=ModelSettings(hidden=(8,), batch_norm=False)),
+        NetworkDescription(ModelSettings(kind="lenet5"), Recipe(), (1, 28, 28), 10),
+    ],
+    ids=["fixed", "float", "binary", "biased", "lenet5"],
+)
+def test_network_read_back_gives_the_same_scores(path: Path, description: NetworkDescription) -> None:
+    network = trained(description)
+    save(path, network, description)
+    again, found = load(path, description)
+    inputs = torch.rand(5, *description.input_shape)
+    assert found == description
+    assert not again.training
+    assert torch.equal(again(inputs), network(inputs))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_saving_over_a_checkpoint_replaces_it(path: Path) -> None:
+    save(path, trained(SMALL), SMALL)
+    other = replace(SMALL, classes=4)
+    save(path, trained(other), other)
+    assert load(path)[1] == other
+
+
+def test_missing_file_is_refused(path: Path) -> None:
+    says = f"{path}: checkpoint must be an existing file, not missing; run `bitwright train` first"
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(says)}$"):
+        load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(300), b"PK\x03\x04" + bytes(90)])
+def test_file_of_another_kind_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    remedy = "delete it and run `bitwright train` again"
+    refused(path, f"checkpoint must be a safetensors file, not {len(content)} bytes of something else; {remedy}")
+
+
+def test_file_cut_off_is_refused(path: Path, tensors: dict[str, Tensor]) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+    size, remedy = path.stat().st_size, "delete it and run `bitwright train` again"
+    refused(path, f"checkpoint must be a safetensors file, not {size} bytes of something else; {remedy}")
+
+
+def test_tensors_without_settings_are_refused(path: Path, tensors: dict[str, Tensor]) -> None:
+    save_file(tensors, path)
+    refused(path, NOT_OURS)
+
+
+def test_settings_that_cannot_be_are_refused(path: Path, tensors: dict[str, Tensor]) -> None:
+    save_file(tensors, path, metadata={"model": "{}", "recipe": "{}", "input_shape": "7", "classes": "10"})
+    refused(path, NOT_OURS)
+
+
+@pytest.mark.parametrize(
+    ("expected", "difference"),
+    [
+        (replace(SMALL, model=ModelSettings(hidden=(9, 6))), "model.hidden = (9, 6), not (8, 6)"),
+        (replace(SMALL, recipe=Recipe(weight_bit_width=4)), "recipe.weight_bit_width = 4, not 6"),
+        (replace(SMALL, input_shape=(16,)), "inputs (16,), not (1, 8, 8)"),
+        (replace(SMALL, classes=5), "5 classes, not 10"),
+    ],
+)
+def test_checkpoint_of_another_network_is_refused(path: Path, expected: NetworkDescription, difference: str) -> None:
+    save(path, trained(SMALL), SMALL)
+    refused(path, f"checkpoint must be of {difference}; train this experiment again", expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["norm1.running_var", "act0.act_quant.fused_activation_quant_proxy.tensor_quant.scaling_impl.value"]
+)
+def test_missing_tensor_is_refused(path: Path, tensors: dict[str, Tensor], name: str) -> None:
+    del tensors[name]
+    rewrite(path, tensors)
+    refused(path, f"checkpoint must be of the same network, not one without {name}; train it again")
+
+
+def test_tensor_of_another_shape_is_refused(path: Path, tensors: dict[str, Tensor]) -> None:
+    tensors["fc1.weight"] = tensors["fc1.weight"][:, :-1].contiguous()
+    rewrite(path, tensors)
+    refused(path, "fc1.weight must be of shape (6, 8), not (6, 7); train it again")
+
+
+def test_tensor_too_many_is_refused(path: Path, tensors: dict[str, Tensor]) -> None:
+    rewrite(path, tensors | {"fc9.weight": torch.zeros(2)})
+    refused(path, "checkpoint must be of the same network, not one with fc9.weight; train it again")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weight_that_is_not_finite_is_refused(path: Path, tensors: dict[str, Tensor], value: float) -> None:
+    tensors["fc0.weight"][3, 5] = value
+    rewrite(path, tensors)
+    refused(path, "fc0.weight must be finite, not NaN or infinite; train again with a lower learning_rate")
+
+
+def test_finite_weights_with_an_infinite_sum_are_kept(path: Path, tensors: dict[str, Tensor]) -> None:
+    tensors["fc0.weight"][:] = 3e38
+    rewrite(path, tensors)
+    again, _ = load(path)
+    assert torch.equal(again.state_dict()["fc0.weight"], tensors["fc0.weight"])
