@@ -67,7 +67,7 @@ test-all: check ## The tests and those that take minutes
 	$(BIN)/python -m pytest -m 'slow or not slow' --timeout 5400
 
 bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
-	$(BIN)/python -m bitwright.export.benchmark
+	$(BIN)/python -m bitwright.cli.benchmark
 
 clean: ## Delete caches and build outputs; runs and the environment stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -53,7 +53,7 @@ def doctor() -> bool:
     out.print(table)
     table = Table("tool", "found", "without it")
     for tool in TOOLS:
-        path = next((found for name in tool.names if (found := shutil.which(name))), None)
+        path = next(filter(None, map(shutil.which, tool.names)), None)
         healthy &= path is not None or not tool.needed
         table.add_row(
             " or ".join(tool.names),

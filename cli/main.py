@@ -56,8 +56,8 @@ def train(
 ) -> None:
     """Train the experiment's network in Brevitas.
 
-    Writes checkpoint.safetensors (the best epoch) and metrics.json into the run's folder. Interrupted or killed, it goes
-    on after the last whole epoch when called again, and ends with the same weights.
+    Writes checkpoint.safetensors (the best epoch) and metrics.json into the run's folder. Interrupted or killed, it
+    goes on after the last whole epoch when called again, and ends with the same weights.
     """
     from bitwright.cli import stage_train  # noqa: PLC0415 - each command imports what it alone needs
 
@@ -74,8 +74,8 @@ def export(
 ) -> None:
     """Export QONNX and lower it to an integer program, checked on the whole test set.
 
-    Writes model.qonnx.onnx, model.lowered.onnx, precision.toml (edit it: a wider type is honoured, a narrower one refused)
-    and interface.json, and runs the levels torch, qonnx and program. Exit status 1 where an integer differs.
+    Writes model.qonnx.onnx, model.lowered.onnx, precision.toml (edit it: a wider type is honoured, a narrower one
+    refused) and interface.json, and runs the levels torch, qonnx and program. Exit status 1 where an integer differs.
     """
     from bitwright.cli import stage_export, stage_hls  # noqa: PLC0415
 

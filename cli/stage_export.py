@@ -13,7 +13,7 @@ from bitwright.cli.run_folder import RunFolder, digest, write_text
 from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_codes, read_interface
 from bitwright.export.lower import LoweredNetwork, lower
-from bitwright.export.operations import Integers
+from bitwright.export.operations import Integers, Linear
 from bitwright.export.precision import precision_text
 from bitwright.export.program import Program
 from bitwright.export.program_file import read as read_program
@@ -118,9 +118,8 @@ def _write_model(
     lowered = lower(load(run.qonnx), str(run.qonnx))
     write_lowered(lowered, run, raw_scale)
     run.finish("export", key, time.monotonic() - started, unchanged=written)
-    note(
-        f"export: {run.lowered} has {len(lowered.program.operations)} layers, {weight_bits(lowered.program)} bits of weights"
-    )
+    program = lowered.program
+    note(f"export: {run.lowered} has {len(program.operations)} layers, {weight_bits(program):,} bits of weights")
 
 
 def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.0) -> None:
@@ -128,11 +127,11 @@ def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.
     save(program_model(lowered.program), run.lowered)
     write_text(run.interface, describe(lowered, raw_scale).text())
     text = precision_text(lowered.program)
-    if run.precision.exists() and run.precision.read_text() != text:
-        if digest(run.precision) != run.stamp_value("precision", run.precision.name):
-            edited = run.precision.with_name("precision.edited.toml")
-            run.precision.replace(edited)
-            note(f"export: the network changed; your precision.toml lies in {edited}")
+    untouched = run.precision.exists() and digest(run.precision) == run.stamp_value("precision", run.precision.name)
+    if run.precision.exists() and not untouched and run.precision.read_text() != text:
+        edited = run.precision.with_name("precision.edited.toml")
+        run.precision.replace(edited)
+        note(f"export: the network changed; your precision.toml lies in {edited}")
     write_text(run.precision, text)
     run.finish("precision", "", 0.0, unchanged=[run.precision])
 
@@ -187,5 +186,5 @@ def weight_bits(program: Program) -> int:
     return sum(
         operation.weight.size * operation.weight_format.width
         for operation in program.operations
-        if hasattr(operation, "weight")
+        if isinstance(operation, Linear)
     )

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from pathlib import Path
 
 import numpy as np
 from rich.table import Table

@@ -4,6 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import tomli_w
 
 from bitwright.cli.console import err, note
@@ -43,12 +44,14 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     description.build()  # what cannot be built is refused before anything is set aside
     _set_aside(run, key)
     store_experiment(experiment, run)
-    metrics = fit(description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note)
+    metrics = fit(
+        description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note
+    )
     # Imported late for the same reason
     from bitwright.export.torch_level import run_torch  # noqa: PLC0415
 
     network, _ = load(run.checkpoint, description)
-    scores = run_torch(network, data.test.inputs.astype("float32") * data.input_scale)
+    scores = run_torch(network, data.test.inputs.astype(np.float32) * np.float32(data.input_scale))
     note(
         f"train: best of {metrics['epochs']} epochs is {metrics['best_epoch'] + 1}; accuracy "
         f"{metrics['validation_accuracy']:.2%} on validation, {accuracy(scores, data.test.labels):.2%} on test"

@@ -1,4 +1,4 @@
-"""From an accumulator to the next quantiser's codes: the cheapest operation that is exact on every code that can occur."""
+"""From an accumulator to the next quantiser's codes: the cheapest operation that is exact on every possible code."""
 
 from dataclasses import dataclass
 

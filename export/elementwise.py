@@ -1,7 +1,7 @@
 """The operations between an accumulator and the next quantiser: per-channel functions of one value, in float32.
 
-Each is computed as the network computes it, one IEEE float32 operation after the other, and beside it, in float64, as the
-line ``slope * x + offset`` that it would be without rounding: the first says what is exact, the second where to look.
+Each is computed as the network computes it, one IEEE float32 operation after the other, and beside it, in float64, as
+the line ``slope * x + offset`` that it would be without rounding: the first is exact, the second says where to look.
 """
 
 from dataclasses import dataclass

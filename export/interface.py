@@ -113,8 +113,16 @@ def read_interface(path: Path) -> Interface:
 
 
 def _port(found: dict[str, Any]) -> Port:
-    lists = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
-    return Port(**lists)
+    def numbers(value: Any) -> float | tuple[float, ...]:  # noqa: ANN401 - JSON
+        return tuple(float(v) for v in value) if isinstance(value, list) else float(value)
+
+    return Port(
+        shape=tuple(int(size) for size in found["shape"]),
+        layout=str(found["layout"]),
+        type=str(found["type"]),
+        scale=numbers(found["scale"]),
+        offset=numbers(found["offset"]),
+    )
 
 
 def input_codes(network: LoweredNetwork, values: NDArray[np.float32]) -> Integers:
@@ -136,7 +144,8 @@ def input_codes(network: LoweredNetwork, values: NDArray[np.float32]) -> Integer
 def output_codes(port: Port, outputs: NDArray[np.float32]) -> Integers:
     """Return the integers behind a network's float output ``(N, values)``; `OFF_GRID` where there is none.
 
-    >>> output_codes(Port((1,), "flat", "ap_fixed<4,2>", 0.25, 1.0), np.array([[1.5], [1.6], [np.nan]], np.float32)).tolist()
+    >>> port = Port((1,), "flat", "ap_fixed<4,2>", scale=0.25, offset=1.0)
+    >>> output_codes(port, np.array([[1.5], [1.6], [np.nan]], np.float32)).tolist()
     [[2], [-9223372036854775808], [-9223372036854775808]]
     """
     steps = (outputs.astype(np.float64) - np.asarray(port.offset)) / np.asarray(port.scale)
@@ -148,4 +157,4 @@ def output_codes(port: Port, outputs: NDArray[np.float32]) -> Integers:
 
 def output_values(port: Port, codes: Integers) -> NDArray[np.float64]:
     """Return the network's output behind the chip's integers ``(N, values)``."""
-    return codes * np.asarray(port.scale) + np.asarray(port.offset)
+    return np.asarray(codes * np.asarray(port.scale) + np.asarray(port.offset))

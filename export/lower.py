@@ -1,7 +1,7 @@
 """From a clean QONNX graph to an integer program: node by node, in the graph's order.
 
-Scales stand in no operation: a tensor of the graph is ``code * scale``, the code is the program's, and the scale is known
-here until a quantiser absorbs it or the interface hands it to the host.
+Scales stand in no operation: a tensor of the graph is ``code * scale``, the code is the program's, and the scale is
+known here until a quantiser absorbs it or the interface hands it to the host.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from bitwright.export.activation import Accumulator, lower_activation
 from bitwright.export.constants import QUANTIZERS, QuantizedConstant, quantized_constant, read_quantizer
 from bitwright.export.elementwise import Elementwise, Line
 from bitwright.export.layer_names import layer_name
-from bitwright.export.operations import Conv2d, Dense, Flatten, Input, Linear, MaxPool2d, Operation
+from bitwright.export.operations import Conv2d, Dense, Flatten, Input, Integers, Linear, MaxPool2d, Operation
 from bitwright.export.pass_softmax import final_softmax
 from bitwright.export.passes import clean
 from bitwright.export.problems import Problem, UnsupportedOperatorError
@@ -250,9 +250,7 @@ def _linear(
     source: Lowered,
     weights: QuantizedConstant,
     channel_axis: int,
-    layout: Callable[
-        [np.ndarray[tuple[int, ...], np.dtype[np.int64]]], np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    ],
+    layout: Callable[[Integers], Integers],
     make: Callable[..., Linear],
 ) -> None:
     """Add a dense layer or a convolution: weights on their grid, bias on the accumulator's."""
@@ -287,9 +285,7 @@ def _linear(
     state.tensors[node.output[0]] = Lowered(operation.name, np.asarray(scale[0] if uniform else scale, np.float32))
 
 
-def _with_bias(
-    state: _State, name: str, codes: np.ndarray[tuple[int, ...], np.dtype[np.int64]], scale: Floats
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], np.ndarray[tuple[int, ...], np.dtype[np.int64]], Floats]:
+def _with_bias(state: _State, name: str, codes: Integers, scale: Floats) -> tuple[Integers, Integers, Floats]:
     """Bring weights and bias onto one grid; where the bias' is finer, the weights take it."""
     constant = state.constants.get(name)
     if constant is None:
@@ -302,9 +298,7 @@ def _with_bias(
     return codes * finer.astype(np.int64), constant.codes * (bias_scale / grid).astype(np.int64), grid
 
 
-def _weight_format(
-    quantizer: Quantizer, codes: np.ndarray[tuple[int, ...], np.dtype[np.int64]], scale: float
-) -> Format:
+def _weight_format(quantizer: Quantizer, codes: Integers, scale: float) -> Format:
     """Return the format of weights: the quantiser's width, or what a finer grid needs."""
     if quantizer.bipolar and (np.abs(codes) == 1).all() and scale == 1.0:
         return Bipolar()
@@ -429,7 +423,7 @@ def _elementwise(state: _State, node: NodeProto) -> None:
     state.tensors[node.output[0]] = replace(source, steps=(*source.steps, step))
 
 
-def _per_channel(state: _State, source: Lowered, constant: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Floats:
+def _per_channel(state: _State, source: Lowered, constant: Floats) -> Floats:
     """Return a constant ``(1, C)``, ``(1, C, 1, 1)``, ``(C, 1, 1)`` or of one value, as ``(C,)``."""
     shape = state.tensor(source.operation).shape
     values = np.asarray(constant, np.float32)

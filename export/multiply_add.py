@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitwright.export.elementwise import Line
 from bitwright.export.operations import Integers
@@ -63,15 +64,15 @@ def find_multiply_add(steps: StepFunction, line: Line, lowest_code: int) -> Affi
     return None
 
 
-def _moves(steps: StepFunction) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _moves(steps: StepFunction) -> NDArray[np.bool_]:
     inside = (steps.thresholds > steps.interval.lowest[:, None]) & (steps.thresholds <= steps.interval.highest[:, None])
-    return inside.any(axis=1)  # type: ignore[no-any-return]
+    return np.asarray(inside.any(axis=1))
 
 
 def _first_level(steps: StepFunction) -> Integers:
     """Return the level ``(C,)`` at the first code of each channel's interval."""
     passed = (steps.thresholds <= steps.interval.lowest[:, None]).sum(axis=1)
-    return np.where(steps.rising, passed, steps.levels - 1 - passed)
+    return np.asarray(np.where(steps.rising, passed, steps.levels - 1 - passed), np.int64)
 
 
 def _offset_bounds(

@@ -1,7 +1,7 @@
 """The operations of an integer program. Each runs itself, on int64, channels last: they are the oracle.
 
 Arrays have a leading batch axis: ``(N, F)`` or ``(N, H, W, C)``; shapes in the types are without it. All values are
-integer codes; what a code is worth is said by its format, and what the network's own scale was is the interface's affair.
+integer codes; what a code is worth is said by its format, and what the network's own scale was, by the interface.
 """
 
 from dataclasses import dataclass
@@ -116,7 +116,7 @@ class Linear(Operation):
         return smallest_format(*interval.ends, fractional=self.accumulator_fractional(format))
 
     def result_interval(self, interval: Interval, shape: Shape) -> Interval:
-        """Return, for each output, the sum of each weight's worst input: its law is in `bounds` of the module's tests."""
+        """Return, for each output, the sums of each weight's least and greatest product with its input."""
         weight = self.weight.reshape(-1, self.weight.shape[-1])  # (taps * channels, C)
         repeat = weight.shape[0] // len(interval.lowest)
         lowest, highest = (np.tile(end, repeat)[:, None] for end in self._padded(interval))
@@ -140,7 +140,7 @@ class Linear(Operation):
         weight = self.weight.reshape(-1, self.weight.shape[-1])
         magnitude = self.magnitude(format)
         kind = np.float32 if magnitude < 2**24 else np.float64 if magnitude < 2**53 else np.int64
-        result = (rows.astype(kind, copy=False) @ weight.astype(kind)).astype(np.int64)
+        result: Integers = (rows.astype(kind, copy=False) @ weight.astype(kind)).astype(np.int64)
         return result if self.bias is None else result + self.bias
 
 
@@ -194,7 +194,7 @@ class Conv2d(Linear):
             codes = np.pad(codes, ((0, 0), (top, bottom), (left, right), (0, 0)))
         height, width, _, filters = self.weight.shape
         if self.magnitude(format) < 2**24:
-            codes = codes.astype(np.float32)  # type: ignore[assignment]  # a quarter of the memory to gather
+            codes = codes.astype(np.float32)  # half the memory to gather
         windows = sliding_window_view(codes, (height, width), axis=(1, 2))  # (N, H', W', C, KH, KW)
         windows = windows[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
         positions = windows.shape[:3]

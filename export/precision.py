@@ -1,4 +1,4 @@
-"""The types of every layer: what the program needs, what a person asks for in `precision.toml`, and whether it is enough."""
+"""The types of every layer: what the program needs, what a person asks for in `precision.toml`, and if it is enough."""
 
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ XNOR = "xnor"
 
 HEADER = """\
 # Types of every layer of the hls4ml project, as Vitis HLS spells them; "xnor" is one bit, 0 for -1 and 1 for +1.
-# `bitwright export` wrote the narrowest that are proven to hold every value; `interval` is the proof's result, in steps.
+# `bitwright export` wrote the narrowest that are proven to hold every value; `interval` is what was proven, in steps.
 # Edit a type and run `bitwright hls`: a wider one is honoured, one that cannot hold every value is refused.
 """
 
@@ -58,8 +58,8 @@ class Need:
         enough = finer >= 0 and wanted.holds(self.lowest << max(finer, 0), self.highest << max(finer, 0))
         if not enough:
             raise ValueError(
-                f"{where}: type must hold {self.lowest} to {self.highest} steps of 2**-{self.format.fractional}, not {text}; "
-                f"at least {ap_text(self.format)} is needed"
+                f"{where}: type must hold {self.lowest} to {self.highest} steps of 2**-{self.format.fractional}, "
+                f"not {text}; at least {ap_text(self.format)} is needed"
             )
 
 

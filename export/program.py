@@ -117,7 +117,8 @@ class Program:
             outside |= codes == 0
         if outside.any():
             raise ValueError(
-                f"program: input must be integers of {form}, not {int(codes[outside][0])}; quantise it as interface.json says"
+                f"program: input must be integers from {form.lowest} to {form.highest}, not {int(codes[outside][0])}; "
+                "quantise it as interface.json says"
             )
 
     def _chunks(self, inputs: int) -> list[slice]:

@@ -59,7 +59,7 @@ class _Writer:
         self.values.append(helper.make_tensor_value_info(name, dtype, (1, *shape)))
         return name
 
-    def node(self, op_type: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> None:
+    def node(self, op_type: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:  # noqa: ANN401
         self.nodes.append(helper.make_node(op_type, inputs, [output], name=output, domain=domain, **attributes))
 
     def quant(self, source: str, output: str, form: Format) -> None:

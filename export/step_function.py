@@ -1,4 +1,4 @@
-"""A monotone function from accumulator codes to a quantiser's codes, known exactly because every value was evaluated."""
+"""A monotone function from accumulator codes to a quantiser's codes, known exactly: every value was evaluated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class StepFunction:
     @property
     def levels(self) -> int:
         """Codes of the quantiser."""
-        return self.thresholds.shape[1] + 1
+        return int(self.thresholds.shape[1]) + 1
 
 
 def tabulate(level: Callable[[Integers], Integers], interval: Interval, levels: int) -> StepFunction:

@@ -17,7 +17,7 @@ def run_torch(
     network = network.cpu().eval()
     outputs = []
     with torch.no_grad():
-        for batch in torch.from_numpy(values).split(BATCH):
+        for batch in torch.split(torch.from_numpy(values), BATCH):
             result = network(batch)
             outputs.append(getattr(result, "value", result).numpy())
             progress(len(batch))

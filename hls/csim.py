@@ -82,7 +82,7 @@ def to_wires(codes: Integers, form: Format) -> NDArray[np.float64]:
     """Return the values that C++ converts to the port's type: 0 and 1 for one bit, else codes times step."""
     if isinstance(form, Bipolar):
         return form.bits(codes).astype(np.float64)
-    return codes * form.step
+    return codes.astype(np.float64) * form.step
 
 
 def from_wires(values: NDArray[np.float64], form: Format) -> Integers:

@@ -29,7 +29,7 @@ def compiler() -> str:
 
 def source_files(project: Path) -> list[Path]:
     """Return every file of the project that the simulation is compiled from or reads, sorted."""
-    top = [path for path in project.glob("*_bridge.cpp")]
+    top = list(project.glob("*_bridge.cpp"))
     return sorted(top + [path for path in (project / "firmware").rglob("*") if path.is_file() and path.suffix != ".so"])
 
 

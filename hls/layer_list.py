@@ -55,7 +55,9 @@ def layer_list(program: Program, precision: Precision, target: Target) -> LayerL
     Raises:
         ValueError: If hls4ml cannot carry an operation in this target's `io_type`.
     """
-    layers, types, config = [], {}, {}
+    layers: list[dict[str, Any]] = []
+    types: dict[str, dict[str, Any]] = {}
+    config: dict[str, dict[str, Any]] = {}
     for operation in program.operations:
         layer, layer_types = _layer(operation, program, precision, target)
         layers.append({"name": operation.name, **({"inputs": [operation.source]} if operation.source else {}), **layer})
@@ -215,6 +217,6 @@ def _refuse_overlap(operation: MaxPool2d, target: Target) -> None:
     """hls4ml's streaming pool asserts in C++, and would take the Python process with it."""
     if target.io_type == "io_stream" and operation.stride != operation.kernel:
         raise ValueError(
-            f"{operation.name}: pooling windows of io_stream must not overlap or leave gaps, not {operation.kernel} every "
-            f"{operation.stride}; use io_parallel, or a stride equal to the kernel"
+            f"{operation.name}: pooling windows of io_stream must not overlap or leave gaps, not be {operation.kernel} "
+            f"every {operation.stride}; use io_parallel, or a stride equal to the kernel"
         )

@@ -17,7 +17,7 @@ class Target(BaseModel):
     backend: Literal["Vitis", "Vivado"] = Field("Vitis", description='hls4ml back end: "Vitis" or "Vivado".')
     io_type: Literal["io_parallel", "io_stream"] = Field(
         "io_parallel",
-        description='"io_parallel" (every value has wires of its own; small networks) or "io_stream" (FIFOs; convolutions).',
+        description='"io_parallel" (wires for every value; small networks) or "io_stream" (FIFOs; convolutions).',
     )
     part: Annotated[str, Field(min_length=1)] = Field(
         "xcvu13p-flga2577-2-e", description="Device, as the vendor spells it."

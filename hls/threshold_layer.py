@@ -1,8 +1,8 @@
-"""hls4ml's layer for `Threshold`, through its extension API: it has none that takes either direction, or several bits."""
+"""hls4ml's layer for `Threshold`, through its extension API: its own take neither either direction nor several bits."""
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hls4ml
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
@@ -16,7 +16,7 @@ HEADER = "nnet_bitwright_threshold.h"
 class BitwrightThreshold(Layer):  # type: ignore[misc]  # hls4ml ships no types
     """Compares every value with its channel's thresholds; see the C++ header."""
 
-    _expected_attributes = [
+    _expected_attributes: ClassVar = [
         Attribute("n_in"),
         Attribute("n_chan"),
         Attribute("n_steps"),

@@ -76,7 +76,8 @@ def verify(
         codes = outputs[level]
         if codes.shape != reference.shape or len(codes) != len(labels):
             raise ValueError(
-                f"outputs/{level}.npy: integers must be of shape {reference.shape}, not {codes.shape}; delete it and run again"
+                f"outputs/{level}.npy: integers must be of shape {reference.shape}, not {codes.shape}; "
+                "delete it and run again"
             )
         different = (codes != reference) | (codes == OFF_GRID)
         scores = output_values(port, codes)

@@ -35,7 +35,9 @@ def training_batches(
     very batches that the uninterrupted one would have seen.
     """
     dataset = SplitBatches(split, input_scale)
-    sampler = DistributedSampler(dataset, num_replicas=ranks, rank=rank, shuffle=True, seed=seed, drop_last=ranks > 1)
+    sampler: DistributedSampler[int] = DistributedSampler(
+        dataset, num_replicas=ranks, rank=rank, shuffle=True, seed=seed, drop_last=ranks > 1
+    )
     batch_size = min(batch_size, len(sampler))
     return DataLoader(dataset, sampler=_EpochBatches(sampler, batch_size), batch_size=None)
 
@@ -50,7 +52,7 @@ def evaluation_batches(split: Split, input_scale: float, batch_size: int = 512) 
 class _EpochBatches(BatchSampler):
     """Batches of positions that pass the epoch on to the sampler under them."""
 
-    def __init__(self, sampler: DistributedSampler[tuple[Tensor, Tensor]], batch_size: int) -> None:
+    def __init__(self, sampler: DistributedSampler[int], batch_size: int) -> None:
         super().__init__(sampler, batch_size, drop_last=True)
         self.set_epoch = sampler.set_epoch
 

@@ -1,7 +1,7 @@
 """LeNet-5: two 5x5 convolutions of 6 and 16 channels, max pooling, dense 120, 84 and 10.
 
-Reference: LeCun et al., Gradient-based learning applied to document recognition, 1998. As is usual today, pooling takes
-the maximum, the second convolution sees all six channels, and 28x28 images are padded to 32x32 by the first convolution.
+Reference: LeCun et al., Gradient-based learning applied to document recognition, 1998. As is usual today, pooling
+takes the maximum, the second convolution sees all six channels, and the first one pads 28x28 images to 32x32.
 """
 
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from bitwright.quant.recipe import Recipe
 class LeNet5(nn.Module):
     """LeNet-5 for square images of 28 or 32 pixels.
 
-    Pooling stands before batch norm and activation: the maximum of whole numbers loses nothing in a binary network, where
-    the maximum of signs would.
+    Pooling stands before batch norm and activation: the maximum of whole numbers loses nothing in a binary network,
+    where the maximum of signs would.
 
     Args:
         image: Channels, height and width of the input.
@@ -53,7 +53,7 @@ class LeNet5(nn.Module):
         def norm(n: int) -> nn.Module:
             return BatchNorm(n) if batch_norm else nn.Identity()
 
-        first_bits, bits, last_bits = (recipe.weight_width(p) for p in ("first", "middle", "last"))  # type: ignore[arg-type]
+        first_bits, bits, last_bits = (recipe.weight_width(p) for p in ("first", "middle", "last"))
         self.input = input_quantizer(recipe, 0.0, 1.0)
         padding = (32 - height) // 2
         self.conv1 = conv2d(recipe, channels, first, 5, padding=padding, weight_bit_width=first_bits, bias=bias)

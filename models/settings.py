@@ -20,7 +20,7 @@ class DataSettings(BaseModel):
     )
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)] = Field(
         0.1,
-        description="Share of the training set held out to choose the best epoch by; the test set is never used for it.",
+        description="Share of the training set held out to choose the best epoch by; the test set is not used for it.",
     )
 
 
@@ -35,7 +35,8 @@ class ModelSettings(BaseModel):
     )
     channel_multiplier: Positive = Field(1, description="Factor on the channels of LeNet-5's two convolutions.")
     batch_norm: bool = Field(
-        True, description="Batch normalisation before every activation, and after the last layer of a binary network."
+        default=True,
+        description="Batch normalisation before every activation, and after the last layer of a binary network.",
     )
 
 

@@ -151,7 +151,7 @@ def train(
     state = folder / "training"
     state.mkdir(parents=True, exist_ok=True)
     resume = ResumePoint(state / "resume.ckpt")
-    network = description.build()
+    network = description.build().train()  # networks share a module of Brevitas', which another may have left in eval
     classifier = Classifier(network, settings, data, seed)
     best = KeepBest(folder / "checkpoint.safetensors", lambda path: save(path, network, description))
     callbacks: list[Callback] = [best, resume]
@@ -197,7 +197,7 @@ def _fit(trainer: L.Trainer, classifier: Classifier, resume: Path) -> None:
     try:
         trainer.fit(classifier, ckpt_path=str(resume) if resume.exists() else None, weights_only=True)
     except (RuntimeError, KeyError, pickle.UnpicklingError) as error:
-        if resume.exists() and not trainer.fit_loop.epoch_progress.current.started:
+        if resume.exists() and trainer.global_step == 0:
             raise ValueError(
                 f"{resume}: state to resume from must be of this network, not of another; delete it and train again"
             ) from error

@@ -101,5 +101,7 @@ class EpochLines(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Say the epoch's figures."""
         if trainer.is_global_zero:
-            figures = ", ".join(f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+            figures = ", ".join(
+                f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())
+            )
             self.report(f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}: {figures}")

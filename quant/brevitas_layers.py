@@ -1,18 +1,19 @@
 """Brevitas layers for any width: float, fixed point with power-of-two scales, binary. Imports torch.
 
-Every function returns an ordinary `torch.nn.Module`. Quantised activations travel as Brevitas' ``QuantTensor``, which is
-how a bias finds the scale of the accumulator that it joins.
+Every function returns an ordinary `torch.nn.Module`. Quantised activations travel as Brevitas' ``QuantTensor``, which
+is how a bias finds the scale of the accumulator that it joins.
 """
 
 import math
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 with warnings.catch_warnings():  # an optional kernel that this project has no use for
     warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
-    import brevitas.nn as qnn
+    import brevitas.nn
     from brevitas.core.restrict_val import RestrictValueType
     from brevitas.quant import (
         Int8ActPerTensorFixedPoint,
@@ -24,6 +25,8 @@ with warnings.catch_warnings():  # an optional kernel that this project has no u
     )
 
 from bitwright.quant.recipe import FLOAT, Recipe
+
+qnn: Any = brevitas.nn  # ships no types
 
 STATISTICS_BATCHES = 16
 """Training batches after which an activation's scale, so far a statistic of its values, becomes a learned parameter."""
@@ -127,8 +130,8 @@ def sign() -> nn.Module:
 def clip_latent_weights(network: nn.Module) -> None:
     """Clip the float weights behind every binary weight to [-1, 1], in place.
 
-    Their gradient passes everywhere; unclipped, they would grow without any effect on the sign and hardly ever change it
-    again (arXiv:1602.02830, section 1.4).
+    Their gradient passes everywhere; unclipped, they would grow without any effect on the sign and hardly ever
+    change it again (arXiv:1602.02830, section 1.4).
     """
     with torch.no_grad():
         for module in network.modules():

@@ -165,7 +165,7 @@ def shift_round(codes: NDArray[np.int64], shift: int, rounding: Rounding) -> NDA
             return floor + half
         case "AP_RND_CONV":
             beyond_half = codes & ((1 << (shift - 1)) - 1) != 0
-            return floor + (half & (beyond_half | (floor & 1)))
+            return np.asarray(floor + (half & (beyond_half | (floor & 1))), np.int64)
 
 
 def parse_ap_fixed(text: str) -> FixedPoint:

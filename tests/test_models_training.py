@@ -280,3 +280,17 @@ def test_latent_weights_of_a_binary_network_stay_where_they_can_change_sign(tmp_
     tensors = load_file(tmp_path / "checkpoint.safetensors")
     largest = {name: float(tensors[f"{name}.weight"].abs().max()) for name in ("fc0", "fc1", "out")}
     assert largest == {"fc0": 1.0, "fc1": 1.0, "out": 1.0}
+
+
+def test_one_line_an_epoch_is_reported(tmp_path: Path) -> None:
+    lines: list[str] = []
+    metrics = train(MLP, SETTINGS, digits(), SEED, tmp_path, report=lines.append)
+    assert [line.partition(":")[0] for line in lines] == [f"epoch {n} of 4" for n in (1, 2, 3, 4)]
+    last = metrics["history"][-1]
+    figures = ", ".join(f"{name} {last[name]:.4f}" for name in ("train_loss", "validation_accuracy", "validation_loss"))
+    assert lines[-1] == f"epoch 4 of 4: {figures}"
+
+
+def test_without_a_report_a_progress_bar_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(MLP, SETTINGS.model_copy(update={"epochs": 1}), digits(), SEED, tmp_path)
+    assert "Epoch 0/0" in capsys.readouterr().out
