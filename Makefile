@@ -60,11 +60,14 @@ check: $(INSTALLED) ## Lint and types: ruff and mypy strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two workers of one thread each: on two cores, more make OpenMP spin
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: check ## Lint, types and the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: check ## The tests and those that take minutes
-	$(BIN)/python -m pytest -m 'slow or not slow' --timeout 5400
+	$(PYTEST) -m 'slow or not slow' --timeout 5400
 
 bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
 	$(BIN)/python -m bitwright.cli.benchmark

@@ -43,7 +43,8 @@ class Experiment(BaseModel):
             )
         if not self.model.batch_norm and 1 in self.recipe.widths().values():
             raise ValueError(
-                "model.batch_norm: value must be true where a width of recipe is 1, not false; binary layers have no bias"
+                "model.batch_norm: value must be true where a width of recipe is 1, not false; "
+                "binary layers have no bias"
             )
         if self.data.name == "jets" and self.train.shift_pixels:
             raise ValueError(

@@ -65,7 +65,7 @@ def _table(model: type[BaseModel], names: list[str]) -> str:
 
 
 def _default(value: object) -> str:
-    return "–" if value is None else f"`{json.dumps(value)}`"
+    return "none" if value is None else f"`{json.dumps(value)}`"
 
 
 def _value(schema: dict[str, Any]) -> str:

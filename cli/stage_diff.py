@@ -19,7 +19,7 @@ def diff(run: RunFolder, most: int) -> bool:
     with progress_bar("compiling the C simulation", 1) as count:
         library = build_library(run.project, run.csim)
         count(1)
-    found = first_difference(program, Simulation(library, program).trace(codes), codes)
+    found = first_difference(program, Simulation(library, run.project, program).trace(codes), codes)
     if found is None:
         out.print(f"{run.path.name}: every integer of every layer is the same on {len(codes)} inputs")
         return True

@@ -91,7 +91,7 @@ def simulate(run: RunFolder, *, again: bool = False) -> None:
     if again:
         shutil.rmtree(parts, ignore_errors=True)
     with progress_bar("csim level", len(inputs)) as count:
-        codes = run_csim(library, program, inputs, parts, count)
+        codes = run_csim(library, run.project, program, inputs, parts, count)
     save_array(path, codes)
     run.finish("csim", key, time.monotonic() - started, unchanged=[path])
     shutil.rmtree(parts)

@@ -1,5 +1,6 @@
 """The stage `train`: from an experiment to a checkpoint."""
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
 from bitwright.cli.versions import installed
 
 KEY = "training/key"
+IS_FIRST_PROCESS = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+"""Lightning starts this whole command once more for every further device, with these variables set."""
 
 
 def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None:
@@ -42,11 +45,14 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         experiment.model, experiment.recipe, tuple(data.train.inputs.shape[1:]), len(data.classes)
     )
     description.build()  # what cannot be built is refused before anything is set aside
-    _set_aside(run, key)
-    store_experiment(experiment, run)
+    if IS_FIRST_PROCESS:
+        _set_aside(run, key)
+        store_experiment(experiment, run)
     metrics = fit(
         description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note
     )
+    if not IS_FIRST_PROCESS:
+        return
     # Imported late for the same reason
     from bitwright.export.torch_level import run_torch  # noqa: PLC0415
 

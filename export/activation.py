@@ -37,13 +37,16 @@ class Accumulator:
     def values(self, codes: Integers) -> Floats:
         """Return what the network computes in float32 for codes ``(V, 1)`` or ``(V, C)``, before its quantiser."""
         values = codes.astype(np.float32) * np.broadcast_to(self.scale, self.interval.lowest.shape)
-        for step in self.steps:
-            values = step(values)
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity saturates; what is no number is refused
+            for step in self.steps:
+                values = step(values)
+        if np.isnan(values).any():
+            raise ValueError("values must be numbers, not NaN; train again, a batch norm may have overflowed")
         return values
 
     def line(self) -> Line:
         """Return the same without rounding, from code to value."""
-        slope = np.broadcast_to(self.scale.astype(np.float64), self.interval.lowest.shape)
+        slope = np.broadcast_to(self.scale.astype(np.float64), self.interval.lowest.shape)  # (C,)
         line = Line(slope, np.zeros(slope.shape))
         for step in self.steps:
             line = line.then(step)
@@ -59,7 +62,7 @@ def lower_activation(name: str, source: Accumulator, quantizer: Quantizer) -> Op
     4. As many comparators as it takes: `Threshold`.
 
     Raises:
-        ValueError: If the function is not monotone, or a scale is no power of two.
+        ValueError: If a value is not a number, or a scale is no power of two.
     """
     lowest_code, highest_code = quantizer.range
     scale = np.broadcast_to(quantizer.scale.reshape(-1), source.interval.lowest.shape)
@@ -89,6 +92,7 @@ def agrees(operation: Operation, format: Format, steps: StepFunction, lowest_cod
     interval = steps.interval
     columns = [interval.lowest, interval.highest, *steps.thresholds.T, *(steps.thresholds.T - 1)]
     codes = np.clip(np.stack(columns), interval.lowest, interval.highest)  # (2 + 2K, C)
-    reached = (codes[:, :, None] >= steps.thresholds[None]).sum(axis=2)
+    channels = zip(steps.thresholds, codes.T, strict=True)
+    reached = np.stack([np.searchsorted(thresholds, code, "right") for thresholds, code in channels], axis=1)
     wanted = lowest_code + np.where(steps.rising, reached, steps.levels - 1 - reached)
     return bool((operation.run(codes, format) == wanted).all())

@@ -40,7 +40,10 @@ class QuantizedConstant:
         scale = np.moveaxis(np.broadcast_to(self.scale, self.codes.shape), axis, 0)
         scale = scale.reshape(scale.shape[0], -1)
         if not (scale == scale[:, :1]).all():
-            raise ValueError("weights: scale must be one a tensor or one an output channel, not finer")
+            raise ValueError(
+                "scale of weights must be one a tensor or one an output channel, not finer; "
+                "use a per-tensor or per-channel weight quantiser"
+            )
         return scale[:, 0]
 
 
@@ -52,30 +55,42 @@ def read_quantizer(model: ModelWrapper, node: NodeProto) -> Quantizer:
     """
     parameters = [model.get_initializer(name) for name in node.input[1:]]
     if any(value is None for value in parameters):
-        raise ValueError("scale, zero point and bit width must be constants, not computed")
+        raise ValueError(
+            "scale, zero point and bit width must be constants, not computed; export the network in eval mode"
+        )
     scale = np.asarray(parameters[0], np.float32)
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise ValueError(
-            f"scale must be positive and finite, not {float(scale[~(scale > 0) | ~np.isfinite(scale)].flat[0])}"
+            f"scale must be positive and finite, not {float(scale[~(scale > 0) | ~np.isfinite(scale)].flat[0])}; "
+            "train again"
         )
     if node.op_type == "BipolarQuant":
         return Quantizer(scale, bit_width=1, signed=True, narrow=False, bipolar=True)
     zero_point, bit_width = (np.asarray(value).reshape(-1) for value in parameters[1:3])
     if (zero_point != 0).any():
-        raise ValueError(f"zero point must be 0, not {zero_point[zero_point != 0][0]}")
+        raise ValueError(f"zero point must be 0, not {zero_point[zero_point != 0][0]}; use a symmetric quantiser")
     width = float(bit_width[0])
-    if not (width.is_integer() and 1 <= width <= 32 and (bit_width == width).all()):
-        raise ValueError(f"bit width must be a whole number from 1 to 32, not {width}")
+    if not (width.is_integer() and 1 <= width <= 32):
+        raise ValueError(f"bit width must be a whole number from 1 to 32, not {width}; change the recipe")
+    if (bit_width != width).any():
+        raise ValueError(
+            f"bit width must be one for all channels, not {sorted(set(bit_width.tolist()))}; use one width"
+        )
     attributes = getCustomOp(node)
     rounding = attributes.get_nodeattr("rounding_mode")
     if rounding != "ROUND":
-        raise ValueError(f"rounding mode must be ROUND (half to even), not {rounding}")
+        raise ValueError(
+            f"rounding mode must be ROUND (half to even), not {rounding}; set float_to_int_impl_type to ROUND"
+        )
+    signed, narrow = (bool(attributes.get_nodeattr(name)) for name in ("signed", "narrow"))
+    if narrow and not signed:  # it would leave the largest code out
+        raise ValueError("narrow must be 0 where signed is 0, not 1; set narrow_range to False")
     return Quantizer(
         scale,
         bit_width=int(width),
-        signed=bool(attributes.get_nodeattr("signed")),
-        narrow=bool(attributes.get_nodeattr("narrow")),
-        bipolar=width == 1 and bool(attributes.get_nodeattr("signed")),  # as qonnx and Brevitas compute it
+        signed=signed,
+        narrow=narrow,
+        bipolar=width == 1 and signed,  # as qonnx and Brevitas compute it
     )
 
 
@@ -90,6 +105,6 @@ def quantized_constant(model: ModelWrapper, node: NodeProto) -> QuantizedConstan
         return None
     quantizer = read_quantizer(model, node)
     if not np.isfinite(values).all():
-        raise ValueError("weights must be finite, not NaN or infinite")
+        raise ValueError("weights must be finite, not NaN or infinite; train again, with a lower learning rate")
     codes = quantizer.codes(np.asarray(values, np.float32))
     return QuantizedConstant(codes, np.asarray(quantizer.scale), quantizer)

@@ -106,7 +106,7 @@ def read_interface(path: Path) -> Interface:
             host_before=tuple(found["host_before"]),
             host_after=tuple(found["host_after"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: interface must be as `bitwright export` wrote it, not changed; export again"
         ) from error
@@ -142,12 +142,17 @@ def input_codes(network: LoweredNetwork, values: NDArray[np.float32]) -> Integer
 
 
 def output_codes(port: Port, outputs: NDArray[np.float32]) -> Integers:
-    """Return the integers behind a network's float output ``(N, values)``; `OFF_GRID` where there is none.
+    """Return the integers behind a network's float output ``(N, values)``, an image's channel running slowest.
+
+    They are in the order of the program's output; `OFF_GRID` where there is none.
 
     >>> port = Port((1,), "flat", "ap_fixed<4,2>", scale=0.25, offset=1.0)
     >>> output_codes(port, np.array([[1.5], [1.6], [np.nan]], np.float32)).tolist()
     [[2], [-9223372036854775808], [-9223372036854775808]]
     """
+    if port.layout == "channels_last":
+        height, width, channels = port.shape
+        outputs = outputs.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(outputs), -1)
     steps = (outputs.astype(np.float64) - np.asarray(port.offset)) / np.asarray(port.scale)
     finite = np.isfinite(steps) & (np.abs(steps) < 2.0**62)
     nearest = np.rint(np.where(finite, steps, 0.0))

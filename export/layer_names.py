@@ -30,7 +30,7 @@ def layer_name(node: NodeProto, taken: set[str]) -> str:
     'maxpool_1'
     """
     name = _module(node) or node.name or node.op_type.lower()
-    name = re.sub(r"\W", "_", name)
+    name = re.sub(r"\W", "_", name, flags=re.ASCII)
     if not name[0].isalpha():
         name = f"layer_{name}"
     if name in RESERVED:

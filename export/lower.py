@@ -17,7 +17,8 @@ from bitwright.export.constants import QUANTIZERS, QuantizedConstant, quantized_
 from bitwright.export.elementwise import Elementwise, Line
 from bitwright.export.layer_names import layer_name
 from bitwright.export.operations import Conv2d, Dense, Flatten, Input, Integers, Linear, MaxPool2d, Operation
-from bitwright.export.pass_softmax import final_softmax
+from bitwright.export.pass_identities import NOTHING, remove_identities
+from bitwright.export.pass_softmax import FINAL, final_softmax
 from bitwright.export.passes import clean
 from bitwright.export.problems import Problem, UnsupportedOperatorError
 from bitwright.export.program import Program, Tensor
@@ -28,9 +29,17 @@ from bitwright.quant.fixed_point import FixedPoint, fractional_bits, smallest_fo
 EXACT_FLOAT32 = 2**24
 """Whole numbers up to here are exact in float32, whatever the order of adding."""
 
+MOST_BITS = 16
+"""Of an activation: its levels are tabulated, one threshold each."""
+
+REMOVED = ("Constant", *NOTHING, *FINAL)
+"""Operators that the passes take away: softmax at the end only."""
+
 REMEDIES = {
     "QuantizeLinear": "export with brevitas.export.export_qonnx instead of export_onnx_qcdq",
     "DequantizeLinear": "export with brevitas.export.export_qonnx instead of export_onnx_qcdq",
+    "Softmax": "leave it out, or let the network end in it",
+    "LogSoftmax": "leave it out, or let the network end in it",
     "BatchNormalization": "export bitwright.models.batch_norm.BatchNorm, or two operations: Mul, Add",
 }
 
@@ -124,11 +133,14 @@ def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
     Raises:
         UnsupportedOperatorError: If a node cannot be lowered exactly; every such node that can be known is named.
     """
-    softmax = final_softmax(model)
-    foreign = [node for node in model.graph.node if node.op_type in REMEDIES or not _known(node)]
-    if foreign:
-        raise UnsupportedOperatorError(file, [_unknown(node) for node in foreign])
+    _refuse_unknown(file, model, REMOVED)
+    inputs = [port.name for port in model.graph.input if model.get_initializer(port.name) is None]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        wrong = f"network must have one input and one output, not {len(inputs)} and {len(model.graph.output)}"
+        raise UnsupportedOperatorError(file, [Problem(model.graph.name, "graph", wrong, "export one path of it")])
+    softmax = final_softmax(remove_identities(ModelWrapper(model.model, make_deepcopy=True)))
     state = _State(clean(model))
+    _refuse_unknown(file, state.model)
     for node in state.model.graph.node:
         try:
             _RULES[node.op_type](state, node)
@@ -146,42 +158,45 @@ def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
     if final is None or state.input_quantizer is None:
         raise UnsupportedOperatorError(
             file,
-            [Problem(output, "output", "network must quantise its input, not compute in float", "add a QuantIdentity")],
+            [Problem(output, "output", "output must come from a quantised input, not float", "add a QuantIdentity")],
         )
     program = Program(tuple(state.operations))
     return LoweredNetwork(program, state.input_quantizer, _output_line(file, output, final, program), softmax)
 
 
-def _known(node: NodeProto) -> bool:
-    return node.op_type in _RULES or node.op_type in ("Identity", "Dropout", "Softmax", "LogSoftmax")
+def _refuse_unknown(file: str, model: ModelWrapper, also: tuple[str, ...] = ()) -> None:
+    unknown = [node for node in model.graph.node if node.op_type not in _RULES and node.op_type not in also]
+    if unknown:
+        raise UnsupportedOperatorError(file, [_unknown(node) for node in unknown])
 
 
 def _unknown(node: NodeProto) -> Problem:
     known = ", ".join(sorted(_RULES))
-    remedy = REMEDIES.get(node.op_type, f"the operators that can be lowered are {known}")
-    return Problem(
-        node.name or node.output[0], node.op_type, "operator must be one that has a rule, not this one", remedy
-    )
+    remedy = REMEDIES.get(node.op_type, f"these can: {known}")
+    wrong = f"operator must be one that can be lowered, not {node.op_type}"
+    return Problem(node.name or node.output[0], node.op_type, wrong, remedy)
 
 
 def _output_line(file: str, name: str, final: Lowered, program: Program) -> Line:
-    values = prod(program.output.shape)
-    line = Line(np.broadcast_to(final.scale.astype(np.float64), (values,)), np.zeros(values))
+    """Return the line of every value, in the program's order."""
+
+    def refused(wrong: str, remedy: str) -> UnsupportedOperatorError:
+        return UnsupportedOperatorError(file, [Problem(name, "output", wrong, remedy)])
+
+    if final.image is not None and final.image[0] > 1 and prod(final.image[1:]) > 1:
+        raise refused(f"output must keep its axes, not be a flattened image of {final.image}", "end before the Flatten")
+    *positions, channels = program.output.shape
+    line = Line(np.broadcast_to(final.scale.astype(np.float64), (channels,)), np.zeros(channels))
     for step in final.steps:
         if step.kind == "Relu":
-            raise UnsupportedOperatorError(
-                file,
-                [
-                    Problem(
-                        name,
-                        "Relu",
-                        "output must be affine in the last accumulator, not bent",
-                        "put a quantiser after it",
-                    )
-                ],
-            )
+            raise refused("output must be affine in the last accumulator, not bent by Relu", "put a quantiser after it")
         line = line.then(step)
-    return line
+    if not line.slope.all():
+        raise refused(
+            f"slope of every score must not be 0, as that of score {int((line.slope == 0).argmax())} is",
+            "train again; a batch norm's weight is zero",
+        )
+    return Line(*(np.tile(values, prod(positions)) for values in (line.slope, line.offset)))
 
 
 def _attributes(node: NodeProto) -> dict[str, object]:
@@ -195,11 +210,15 @@ def _quantize(state: _State, node: NodeProto) -> None:
         state.constants[node.output[0]] = constant
         return
     quantizer = read_quantizer(state.model, node)
-    scale = np.asarray(quantizer.scale, np.float32).reshape(-1)
-    scale = scale[0] if (scale == scale[0]).all() else scale
+    _check_scale("a quantiser", quantizer.scale)
+    if quantizer.bit_width > MOST_BITS:
+        raise _RefusalError(
+            f"bit width of an activation must be at most {MOST_BITS}, not {quantizer.bit_width}", "change the recipe"
+        )
+    uniform = quantizer.uniform_scale
     name = layer_name(node, state.names)
     if node.input[0] == state.model.graph.input[0].name:
-        if quantizer.uniform_scale is None:
+        if uniform is None:
             raise _RefusalError(
                 "scale of the input must be one for all channels, not one each", "use a per-tensor quantiser"
             )
@@ -213,13 +232,24 @@ def _quantize(state: _State, node: NodeProto) -> None:
     else:
         source = state.source(node)
         tensor = state.tensor(source.operation)
-        if scale.ndim and scale.size != tensor.shape[-1]:
-            raise _RefusalError(f"scale must be of {tensor.shape[-1]} channels, not {scale.size}", "quantise axis 1")
+        if uniform is None:
+            quantizer = replace(quantizer, scale=_per_channel(state, source, quantizer.scale, "scale"))
         accumulator = Accumulator(source.operation, tensor.format, tensor.interval, source.scale, source.steps)
         state.add(lower_activation(name, accumulator, quantizer))
     image = None if node.input[0] not in state.tensors else state.tensors[node.input[0]].image
     # A bipolar code is worth its scale, like any other
-    state.tensors[node.output[0]] = Lowered(name, np.asarray(scale, np.float32), image=image)
+    scale = quantizer.scale if uniform is None else np.asarray(uniform, np.float32)
+    state.tensors[node.output[0]] = Lowered(name, scale, image=image)
+
+
+def _check_scale(what: str, scale: Floats) -> None:
+    for value in np.unique(scale):
+        try:
+            fractional_bits(float(value))
+        except ValueError as error:
+            raise _RefusalError(
+                f"scale of {what} must be a power of two, not {value}", "set restrict_scaling_type to POWER_OF_TWO"
+            ) from error
 
 
 def _is_flattened_next(model: ModelWrapper, node: NodeProto) -> bool:
@@ -230,7 +260,8 @@ def _is_flattened_next(model: ModelWrapper, node: NodeProto) -> bool:
 
 def _transpose(state: _State, node: NodeProto) -> None:
     constant = state.constants.get(node.input[0])
-    if constant is None or constant.codes.ndim != 2:
+    axes = _attributes(node).get("perm", [1, 0])
+    if constant is None or constant.codes.ndim != 2 or list(axes) != [1, 0]:  # type: ignore[call-overload]
         raise _RefusalError(
             "input must be a constant matrix, not a tensor of the network", "keep the network channels-first"
         )
@@ -260,8 +291,7 @@ def _linear(
         )
     input_scale = np.float32(source.scale.reshape(-1)[0])
     weight_scale = weights.channel_scale(channel_axis)
-    for scale in np.unique(np.append(weight_scale, input_scale)):
-        fractional_bits(float(scale))
+    _check_scale("weights", weight_scale)
     codes = layout(weights.codes)  # output channel last
     scale = weight_scale * input_scale
     bias = None
@@ -290,12 +320,19 @@ def _with_bias(state: _State, name: str, codes: Integers, scale: Floats) -> tupl
     constant = state.constants.get(name)
     if constant is None:
         raise _RefusalError(f"bias {name} must be quantised, not float", "give the layer bias_quant=Int16Bias")
+    _check_scale("the bias", constant.scale)
     bias_scale = np.broadcast_to(constant.scale.reshape(-1), scale.shape)
-    for value in np.unique(bias_scale):
-        fractional_bits(float(value))
     finer = np.maximum(scale / bias_scale, 1.0)
     grid = (scale / finer).astype(np.float32)
-    return codes * finer.astype(np.int64), constant.codes * (bias_scale / grid).astype(np.int64), grid
+    coarser = bias_scale / grid
+    for factors in (finer, coarser):
+        if factors.max() >= EXACT_FLOAT32:
+            raise _RefusalError(
+                f"grids of bias and products must be less than 2**24 apart, not {factors.max():.0f}",
+                "let the bias quantiser take the scale of the accumulator",
+            )
+    bias = np.broadcast_to(constant.codes.reshape(-1), scale.shape)
+    return codes * finer.astype(np.int64), bias * coarser.astype(np.int64), grid
 
 
 def _weight_format(quantizer: Quantizer, codes: Integers, scale: float) -> Format:
@@ -312,8 +349,9 @@ def _weight_format(quantizer: Quantizer, codes: Integers, scale: float) -> Forma
 
 def _gemm(state: _State, node: NodeProto) -> None:
     attributes = _attributes(node)
-    if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
-        raise _RefusalError("alpha, beta and transA must be 1, 1 and 0, not other", "scale before or after the layer")
+    for name, wanted in {"alpha": 1.0, "beta": 1.0, "transA": 0}.items():
+        if attributes.get(name, wanted) != wanted:
+            raise _RefusalError(f"{name} must be {wanted:g}, not {attributes[name]:g}", "export a plain dense layer")
     weights = _weights(state, node)
     _dense(state, node, weights.transposed() if attributes.get("transB", 0) else weights)
 
@@ -345,13 +383,12 @@ def _conv(state: _State, node: NodeProto) -> None:
     if attributes.get("group", 1) != 1:
         raise _RefusalError(f"group must be 1, not {attributes['group']}", "use a plain convolution")
     if list(attributes.get("dilations", [1, 1])) != [1, 1]:  # type: ignore[call-overload]
-        raise _RefusalError(f"dilations must be 1, not {attributes['dilations']}", "use a larger kernel")
-    if attributes.get("auto_pad", b"NOTSET") != b"NOTSET":
-        raise _RefusalError(f"auto_pad must be NOTSET, not {attributes['auto_pad']!r}", "give pads")
+        raise _RefusalError(f"dilations must be [1, 1], not {attributes['dilations']}", "use a larger kernel")
+    _refuse_auto_pad(attributes)
     padding = tuple(int(p) for p in attributes.get("pads", [0, 0, 0, 0]))  # type: ignore[attr-defined]
     if any(padding) and isinstance(state.tensor(source.operation).format, Bipolar):
         raise _RefusalError(
-            f"padding of 1-bit data must be 0, not {padding}: zero has no code", "leave the padding out"
+            f"padding of 1-bit data must be 0, not {padding}", "leave the padding out: zero is neither +1 nor -1"
         )
     stride = tuple(int(s) for s in attributes.get("strides", [1, 1]))  # type: ignore[attr-defined]
     _linear(
@@ -365,13 +402,21 @@ def _conv(state: _State, node: NodeProto) -> None:
     )
 
 
+def _refuse_auto_pad(attributes: dict[str, object]) -> None:
+    mode = attributes.get("auto_pad", b"NOTSET")
+    if mode != b"NOTSET":
+        assert isinstance(mode, bytes)
+        raise _RefusalError(f"auto_pad must be NOTSET, not {mode.decode()}", "give pads")
+
+
 def _max_pool(state: _State, node: NodeProto) -> None:
     source, attributes = state.settled(node), _attributes(node)
     shape = state.tensor(source.operation).shape
     if len(shape) != 3:
         raise _RefusalError(f"input must be (H, W, C), not {shape}", "pool before flattening")
-    ones = {"pads": [0, 0, 0, 0], "dilations": [1, 1], "ceil_mode": 0}
-    for name, wanted in ones.items():
+    _refuse_auto_pad(attributes)
+    plain = {"pads": [0, 0, 0, 0], "dilations": [1, 1], "ceil_mode": 0}
+    for name, wanted in plain.items():
         value = attributes.get(name, wanted)
         if (list(value) if isinstance(wanted, list) else value) != wanted:  # type: ignore[call-overload]
             raise _RefusalError(f"{name} must be {wanted}, not {value}", "pool without it")
@@ -401,8 +446,7 @@ def _elementwise(state: _State, node: NodeProto) -> None:
         step = Elementwise("Relu")
         source = state.source(node)
     else:
-        right = state.model.get_initializer(node.input[1])
-        left = state.model.get_initializer(node.input[0])
+        left, right = (_constant(state, name) for name in node.input)
         if right is None and left is None:
             raise _RefusalError(
                 "one operand must be a constant, not both computed", "residual joins are not lowered yet"
@@ -418,12 +462,22 @@ def _elementwise(state: _State, node: NodeProto) -> None:
             )
         if swapped and node.op_type == "Div":
             raise _RefusalError("constant must be the divisor, not the dividend", "multiply by it instead")
+        if node.op_type == "Div" and not constant.all():
+            raise _RefusalError("divisor must not be 0, as it is", "train again; a scale has vanished")
         kind = "RSub" if swapped and node.op_type == "Sub" else node.op_type
         step = Elementwise(kind, constant)  # type: ignore[arg-type]
     state.tensors[node.output[0]] = replace(source, steps=(*source.steps, step))
 
 
-def _per_channel(state: _State, source: Lowered, constant: Floats) -> Floats:
+def _constant(state: _State, name: str) -> Floats | None:
+    """Return a constant's values, quantised or not; None for what the network computes."""
+    quantised = state.constants.get(name)
+    if quantised is not None:
+        return quantised.codes.astype(np.float32) * quantised.scale
+    return state.model.get_initializer(name)  # type: ignore[no-any-return]
+
+
+def _per_channel(state: _State, source: Lowered, constant: Floats | None, what: str = "constant") -> Floats:
     """Return a constant ``(1, C)``, ``(1, C, 1, 1)``, ``(C, 1, 1)`` or of one value, as ``(C,)``."""
     shape = state.tensor(source.operation).shape
     values = np.asarray(constant, np.float32)
@@ -433,7 +487,8 @@ def _per_channel(state: _State, source: Lowered, constant: Floats) -> Floats:
     channel_axis = values.ndim - (1 if len(shape) == 1 else 3)
     if axes != [channel_axis] or values.size != shape[-1]:
         raise _RefusalError(
-            f"constant must have one value a channel ({shape[-1]}), not shape {values.shape}", "use (C, 1, 1)"
+            f"{what} must have one value, or one a channel ({shape[-1]}), not the shape {values.shape}",
+            "let it vary along the channels only",
         )
     if source.image is not None and len(shape) == 1:
         channels, height, width = source.image

@@ -10,6 +10,8 @@ from bitwright.export.operations import Integers
 from bitwright.export.step_function import StepFunction
 
 MAX_SHIFT = 32
+MAX_PRODUCT = 2.0**51
+"""The sum stays below 2**53: exact in float64 too, in which qonnx executes it."""
 NO_LIMIT = 1 << 62
 
 
@@ -48,7 +50,7 @@ def find_multiply_add(steps: StepFunction, line: Line, lowest_code: int) -> Affi
     channels = np.arange(len(slope))
     for shift in range(MAX_SHIFT + 1):
         exact = slope * 2.0**shift
-        if np.abs(exact).max() * np.abs(steps.interval.ends).max() > 2.0**60:
+        if np.abs(exact).max() * np.abs(steps.interval.ends).max() > MAX_PRODUCT:
             return None
         multipliers = np.stack([np.floor(exact), np.ceil(exact)]).astype(np.int64)
         multipliers = np.where(

@@ -1,9 +1,10 @@
-"""Pass: infer shapes, compute what depends on constants alone, sort the nodes."""
+"""Pass: infer shapes, compute what depends on constants alone, drop what no output needs, sort the nodes."""
 
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
-from qonnx.transformation.general import GiveUniqueNodeNames, RemoveUnusedTensors, SortGraph
+from qonnx.transformation.general import GiveUniqueNodeNames, RemoveStaticGraphInputs, RemoveUnusedTensors, SortGraph
 from qonnx.transformation.infer_shapes import InferShapes
+from qonnx.transformation.remove import RemoveUnusedNodes
 
 KEPT = ["Quant", "BipolarQuant", "IntQuant", "Trunc"]
 """Quantisers of constants stay: they say on which grid the constants lie."""
@@ -12,7 +13,14 @@ KEPT = ["Quant", "BipolarQuant", "IntQuant", "Trunc"]
 def fold_constants(model: ModelWrapper) -> ModelWrapper:
     """Return the graph with every shape known and every constant expression an initialiser; quantisers stay."""
     named = {node.output[0]: node.name for node in model.graph.node if node.name}
-    for step in (InferShapes(), FoldConstants(exclude_op_types=KEPT), SortGraph(), RemoveUnusedTensors()):
+    for step in (
+        RemoveStaticGraphInputs(),
+        InferShapes(),
+        FoldConstants(exclude_op_types=KEPT),
+        RemoveUnusedNodes(),
+        SortGraph(),
+        RemoveUnusedTensors(),
+    ):
         model = model.transform(step)
     if any(not node.name for node in model.graph.node):
         model = model.transform(GiveUniqueNodeNames())

@@ -1,7 +1,6 @@
 """Pass: remove nodes that do nothing in eval mode."""
 
 from qonnx.core.modelwrapper import ModelWrapper
-from qonnx.transformation.remove import remove_node_and_rewire
 
 NOTHING = ("Identity", "Dropout")
 
@@ -9,5 +8,9 @@ NOTHING = ("Identity", "Dropout")
 def remove_identities(model: ModelWrapper) -> ModelWrapper:
     """Return the graph without `Identity` and `Dropout`."""
     for node in [node for node in model.graph.node if node.op_type in NOTHING]:
-        remove_node_and_rewire(model, node)
+        for reader in model.graph.node:
+            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+        if model.graph.output[0].name == node.output[0]:
+            model.graph.output[0].name = node.input[0]
+        model.graph.node.remove(node)
     return model

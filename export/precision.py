@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +52,14 @@ class Need:
                 f"{where}: type must be {ap_text(self.format)}, which the network's quantiser rounds to, not {text}; "
                 "change the recipe and train again"
             )
-        if (wanted.rounding, wanted.overflow) != (self.format.rounding, self.format.overflow):
+        same_modes = replace(wanted, rounding=self.format.rounding, overflow=self.format.overflow)
+        if wanted not in (wanted.plain(), same_modes):
             raise ValueError(f"{where}: type must not round or saturate, not {text}; leave the modes out")
         finer = wanted.fractional - self.format.fractional
         enough = finer >= 0 and wanted.holds(self.lowest << max(finer, 0), self.highest << max(finer, 0))
         if not enough:
             raise ValueError(
-                f"{where}: type must hold {self.lowest} to {self.highest} steps of 2**-{self.format.fractional}, "
+                f"{where}: type must hold {self.lowest} to {self.highest} steps of 2**{-self.format.fractional}, "
                 f"not {text}; at least {ap_text(self.format)} is needed"
             )
 

@@ -86,6 +86,7 @@ class Program:
             Output integers ``(N, values)``.
 
         Raises:
+            TypeError: If the codes are not integers.
             ValueError: If the shape is wrong, or a code lies outside the input's format.
         """
         self.check_input(codes)
@@ -106,7 +107,9 @@ class Program:
             yield operation.name, results[operation.name]
 
     def check_input(self, codes: Integers) -> None:
-        """Refuse integers that the input port cannot carry."""
+        """Refuse what the input port cannot carry."""
+        if not np.issubdtype(codes.dtype, np.integer):
+            raise TypeError(f"program: input must be integers, not {codes.dtype}; quantise it as interface.json says")
         if codes.shape[1:] != self.input.shape:
             raise ValueError(
                 f"program: input must be of shape (N, {', '.join(map(str, self.input.shape))}), not {codes.shape}"

@@ -41,6 +41,8 @@ from bitwright.quant.fixed_point import FixedPoint, format_of
 
 GENERAL = "qonnx.custom_op.general"
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
+SOURCE = "input"
+"""The graph's input; no layer is called so, for `layer_name` reserves the word."""
 FORMAT_KEY, FORMAT_VALUE = "bitwright.program", "1"
 
 
@@ -101,7 +103,7 @@ def write(program: Program) -> ModelWrapper:
     graph = helper.make_graph(
         writer.nodes,
         "bitwright",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, *program.input.shape))],
+        [helper.make_tensor_value_info(SOURCE, TensorProto.FLOAT, (1, *program.input.shape))],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, (1, *program.output.shape))],
         initializer=writer.initializers,
         value_info=[value for value in writer.values if value.name != output],
@@ -124,7 +126,7 @@ def _write_operation(writer: _Writer, operation: Operation) -> None:
     name, source = operation.name, operation.source
     match operation:
         case Input():
-            writer.quant("x", name, operation.format)
+            writer.quant(SOURCE, name, operation.format)
         case Requantize():
             writer.quant(source, name, operation.format)
         case Linear():
@@ -227,7 +229,7 @@ def read(model: ModelWrapper, file: str = "model") -> Program:
         )
     try:
         return _read(model)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, AssertionError) as error:
         raise ValueError(
             f"{file}: model must be as `bitwright export` wrote it, not changed ({error}); export it again"
         ) from error
@@ -265,7 +267,7 @@ def _read(model: ModelWrapper) -> Program:
         if inner:
             continue
         match node.op_type:
-            case "Quant" | "BipolarQuant" if node.input[0] == "x":
+            case "Quant" | "BipolarQuant" if node.input[0] == SOURCE:
                 shape = tuple(dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim)[1:]
                 port = form(name)
                 add(Input(name, "", shape, port.plain() if isinstance(port, FixedPoint) else port))
@@ -307,6 +309,8 @@ def _read_multiply_add(
     source = nodes[f"{name}.wide"].input[0]
     multiplier = constants[f"{name}.multiplier"] * (formats[source].step / form.step)
     offset = constants[f"{name}.offset"] / form.step
+    if not (np.isfinite(multiplier).all() and np.isfinite(offset).all()):
+        raise ValueError(f"{name}: multiplier and offset must be finite, not NaN or infinite")
     shift = 0
     while not all((v * 2.0**shift == np.rint(v * 2.0**shift)).all() for v in (multiplier, offset)):
         shift += 1

@@ -17,7 +17,7 @@ def load(path: Path) -> ModelWrapper:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: model must be an ONNX file, not missing; run `bitwright export` first")
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf")
         if not model.graph.node:
             raise ValueError("a graph without nodes")
         onnx.checker.check_model(model)

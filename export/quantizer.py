@@ -37,7 +37,8 @@ class Quantizer:
         if self.bipolar:
             return np.where(values >= 0, 1, -1).astype(np.int64)
         lowest, highest = self.range
-        return np.asarray(np.clip(np.rint(values / self.scale), lowest, highest), np.int64)
+        with np.errstate(over="ignore"):  # infinity saturates
+            return np.asarray(np.clip(np.rint(values / self.scale), lowest, highest), np.int64)
 
     @property
     def range(self) -> tuple[int, int]:

@@ -55,22 +55,20 @@ def tabulate(level: Callable[[Integers], Integers], interval: Interval, levels: 
     channels = len(interval.lowest)
     ends = level(np.array([[lowest], [highest]]))
     rising = ends[1] >= ends[0]
-    thresholds = np.repeat((interval.highest + 1)[:, None], levels - 1, axis=1)
+    codes_of = np.zeros((channels, levels), np.int64)  # how many codes have each level
+    channel = np.arange(channels) * levels
     previous = ends[0]
     chunk = max(1, CHUNK_VALUES // channels)
     for start in range(lowest, highest + 1, chunk):
         codes = np.arange(start, min(start + chunk, highest + 1))[:, None]
         found = level(codes)  # (V, C)
-        steps = np.diff(np.concatenate([previous[None], found]), axis=0)
+        steps = np.diff(found, axis=0, prepend=previous[None])
         if ((steps != 0) & ((steps > 0) != rising)).any():
             raise ValueError("activation: function must rise or fall, not both; use a monotone activation")
-        for value, channel in np.argwhere(steps != 0):
-            before, after = found[value, channel] - steps[value, channel], found[value, channel]
-            if not rising[channel]:
-                before, after = levels - 1 - before, levels - 1 - after
-            thresholds[channel, before:after] = start + value
+        counts = np.bincount((found + channel).reshape(-1), minlength=channels * levels)
+        codes_of += counts.reshape(channels, levels)
         previous = found[-1]
-    already = np.where(rising, ends[0], levels - 1 - ends[0])  # levels reached from the first code on
-    thresholds[np.arange(levels - 1)[None, :] < already[:, None]] = lowest
+    codes_of = np.where(rising[:, None], codes_of, codes_of[:, ::-1])  # in the order in which the code meets them
+    thresholds = lowest + codes_of[:, :-1].cumsum(axis=1)
     clipped = np.clip(thresholds, interval.lowest[:, None], interval.highest[:, None] + 1)
     return StepFunction(clipped, rising, interval)

@@ -12,8 +12,8 @@ import onnx
 import torch
 from torch import nn
 
-with warnings.catch_warnings():  # an optional kernel that this project has no use for
-    warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
+with warnings.catch_warnings():  # of Brevitas to itself
+    warnings.simplefilter("ignore")
     from brevitas.export import export_qonnx
 
 

@@ -3,6 +3,8 @@
 import ctypes
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from bitwright.export.operations import Integers
 from bitwright.export.program import Program
+from bitwright.hls.csim_build import WEIGHTS_VARIABLE
 from bitwright.hls.tool_error import ToolError
 from bitwright.quant.bipolar import Bipolar, Format
 
@@ -27,11 +30,13 @@ class Simulation:
 
     Args:
         library: The shared library.
+        project: The project that it was compiled from; its weights are read when the first input runs.
         program: The program that the project was written from: shapes and formats of ports and layers.
     """
 
-    def __init__(self, library: Path, program: Program) -> None:
+    def __init__(self, library: Path, project: Path, program: Program) -> None:
         self.program = program
+        self.weights = str((project / "firmware" / "weights").resolve())
         self.library = ctypes.CDLL(str(library))
         self.top = getattr(self.library, f"{TOP}_double")
         self.top.argtypes = [_Doubles, _Doubles]
@@ -41,6 +46,7 @@ class Simulation:
         """Return the output integers ``(N, values)`` for input integers ``(N, *shape)``."""
         inputs = to_wires(codes, self.program.input.format).reshape(len(codes), -1)
         outputs = np.zeros((len(codes), prod(self.program.output.shape)))
+        os.environ[WEIGHTS_VARIABLE] = self.weights
         for row, result in zip(inputs, outputs, strict=True):
             self.top(np.ascontiguousarray(row), result)
         return from_wires(outputs, self.program.output.format)
@@ -58,6 +64,7 @@ class Simulation:
         layers: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
         inputs = to_wires(codes, self.program.input.format).reshape(len(codes), -1)
         result = np.zeros(prod(self.program.output.shape))
+        os.environ[WEIGHTS_VARIABLE] = self.weights
         try:
             for row in inputs:
                 self.top(np.ascontiguousarray(row), result)
@@ -94,6 +101,7 @@ def from_wires(values: NDArray[np.float64], form: Format) -> Integers:
 
 def run_csim(
     library: Path,
+    project: Path,
     program: Program,
     codes: Integers,
     parts: Path,
@@ -106,6 +114,7 @@ def run_csim(
 
     Args:
         library: The compiled project.
+        project: Where the project lies.
         program: The program that it was written from.
         codes: Input integers ``(N, *shape)``.
         parts: Folder of the finished chunks; it must belong to this library and these inputs alone.
@@ -128,7 +137,7 @@ def run_csim(
             max_workers=min(processes or os.cpu_count() or 1, len(todo)),
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_load,
-            initargs=(library, program),
+            initargs=(library, project, program),
         ) as pool:
             try:
                 waiting = {pool.submit(_simulate, codes[s : s + CHUNK], finished[s]) for s in todo}
@@ -149,9 +158,17 @@ def run_csim(
 _simulation: Simulation
 
 
-def _load(library: Path, program: Program) -> None:
+def _load(library: Path, project: Path, program: Program) -> None:
     global _simulation
-    _simulation = Simulation(library, program)
+    threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
+    _simulation = Simulation(library, project, program)
+
+
+def _die_with_parent(parent: int) -> None:
+    """End this process when the one that started it is gone: killed, it tells nobody."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _simulate(codes: Integers, path: Path) -> int:

@@ -9,8 +9,13 @@ from pathlib import Path
 
 from bitwright.hls.tool_error import ToolError
 
-# -O1 runs no slower here than -O3: the time goes into the ap_fixed headers, and compiling takes half as long
-FLAGS = ("-O2", "-fPIC", "-std=c++17", "-w")
+# Without -fno-gnu-unique the streams' line buffers, static in templates, are one and the same in all libraries that a
+# process loads: a second project of the same types and another image size hangs or reads the first one's memory
+FLAGS = ("-O2", "-fPIC", "-std=c++17", "-w", "-fno-gnu-unique")
+
+
+WEIGHTS_VARIABLE = "BITWRIGHT_WEIGHTS_DIR"
+"""Environment variable that tells a compiled simulation where the project's weights lie."""
 
 
 def compiler() -> str:
@@ -69,13 +74,13 @@ def build_library(project: Path, cache: Path) -> Path:
     sources = [project / "firmware" / f"{name}.cpp", bridges[0]]
     gcc = compiler()
     version = subprocess.run([gcc, "--version"], capture_output=True, text=True, check=False).stdout
-    key = content_key(source_files(project), project, version, *FLAGS, str(project.resolve()))
+    key = content_key(source_files(project), project, version, *FLAGS)
     library = cache / f"{key}.so"
     if library.exists():
         return library
     cache.mkdir(parents=True, exist_ok=True)
-    weights = (project / "firmware" / "weights").resolve()
-    include = [f"-I{(project / 'firmware' / 'ap_types').resolve()}", f'-DWEIGHTS_DIR="{weights}"']
+    # hls4ml's C++ makes a std::string of it: read when it runs, it lets a project and its library be moved
+    include = [f"-I{(project / 'firmware' / 'ap_types').resolve()}", f'-DWEIGHTS_DIR=std::getenv("{WEIGHTS_VARIABLE}")']
     objects = [cache / f".{key}.{source.stem}.o" for source in sources]
     commands = [
         [gcc, *FLAGS, *include, "-c", str(source.resolve()), "-o", str(target)]

@@ -12,7 +12,7 @@ class Target(BaseModel):
     'Vitis'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     backend: Literal["Vitis", "Vivado"] = Field("Vitis", description='hls4ml back end: "Vitis" or "Vivado".')
     io_type: Literal["io_parallel", "io_stream"] = Field(

@@ -39,7 +39,9 @@ def test_empty_file_is_the_experiment_of_defaults(tmp_path: Path) -> None:
 
 def test_settings_cannot_be_changed_after_reading() -> None:
     experiment = Experiment(name="try")
-    with pytest.raises(ValidationError, match=r"(?s)^1 validation error for Experiment\nseed\n  Instance is frozen .*$"):
+    with pytest.raises(
+        ValidationError, match=r"(?s)^1 validation error for Experiment\nseed\n  Instance is frozen .*$"
+    ):
         experiment.seed = 2  # type: ignore[misc]  # as it is frozen
 
 
@@ -107,7 +109,10 @@ def test_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, t
         ("[train]\nepochs = -3", "train.epochs: value must be greater than 0, not -3"),
         ("[train]\nlearning_rate = nan", "train.learning_rate: value must be greater than 0, not nan"),
         ('[train]\nlearning_rate = "low"', "train.learning_rate: value must be a number, not 'low'"),
-        ("[data]\nvalidation_fraction = 0.7", "data.validation_fraction: value must be less than or equal to 0.5, not 0.7"),
+        (
+            "[data]\nvalidation_fraction = 0.7",
+            "data.validation_fraction: value must be less than or equal to 0.5, not 0.7",
+        ),
         ('[model]\nkind = "lenet"', "model.kind: value must be 'mlp' or 'lenet5', not 'lenet'"),
         ("[model]\nhidden = 64", "model.hidden: value must be a list, not 64"),
         ("[model]\nhidden = []", "model.hidden: value must be a list of one value or more, not []"),
@@ -210,4 +215,6 @@ def test_override_is_refused_as_the_file_would_be(tmp_path: Path) -> None:
 
 def test_sections_are_those_of_a_file_in_order() -> None:
     assert list(sections()) == ["data", "model", "recipe", "train", "hls"]
-    assert all(model.model_config["frozen"] and model.model_config["extra"] == "forbid" for model in sections().values())
+    assert all(
+        model.model_config["frozen"] and model.model_config["extra"] == "forbid" for model in sections().values()
+    )

@@ -3,9 +3,8 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 from bitwright.cli.experiment import Experiment, sections
 from bitwright.cli.experiment_page import page

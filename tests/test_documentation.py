@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import os
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,7 @@ def test_examples_of_a_module_run(name: str, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)  # what an example writes is not left in the project
     failed, _ = doctest.testmod(module)
     assert failed == 0
-    assert os.listdir() == [], f"{name}: examples must leave no files"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_folder_has_examples_that_run() -> None:

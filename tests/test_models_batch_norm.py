@@ -1,6 +1,5 @@
 """Batch normalisation: torch's in training, two IEEE operations in eval mode."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ SHAPES = [(7, 3), (5, 3, 4, 6)]
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> Iterator[None]:
+def seeded() -> None:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    yield
 
 
 def trained() -> BatchNorm:

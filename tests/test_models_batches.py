@@ -81,7 +81,9 @@ def shifted_slowly(images: Tensor, down: list[int], right: list[int]) -> Tensor:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(0, 3), st.integers(0, 99))
+@given(
+    st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(0, 3), st.integers(0, 99)
+)
 def test_images_are_moved_as_by_a_slow_loop(
     batch: int, channels: int, height: int, width: int, pixels: int, seed: int
 ) -> None:

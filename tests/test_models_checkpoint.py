@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,8 +31,6 @@ def trained(description: NetworkDescription) -> nn.Module:
 
 def rewrite(path: Path, tensors: dict[str, Tensor], description: NetworkDescription = SMALL) -> None:
     """Write other tensors under the settings of a checkpoint."""
-    from safetensors import safe_open  # noqa: PLC0415 - only here
-
     save(path, description.build(), description)
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
@@ -46,7 +45,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def tensors(path: Path) -> dict[str, Tensor]:
     save(path, trained(SMALL), SMALL)
-    return load_file(path)
+    read: dict[str, Tensor] = load_file(path)
+    return read
 
 
 def refused(path: Path, says: str, expected: NetworkDescription | None = None) -> None:

@@ -57,9 +57,7 @@ def test_channel_multiplier_widens_both_convolutions() -> None:
 
 
 @pytest.mark.parametrize(("hidden", "count"), [((64, 64, 64), 59_210), ((256, 256, 256), 335_114)])
-def test_float_mlp_has_a_weight_for_every_pair_and_a_bias_for_every_output(
-    hidden: tuple[int, ...], count: int
-) -> None:
+def test_float_mlp_has_a_weight_for_every_pair_and_a_bias_for_every_output(hidden: tuple[int, ...], count: int) -> None:
     network = build(ModelSettings(hidden=hidden, batch_norm=False), Recipe.floating(), (1, 28, 28), 10)
     assert parameters(network) == count
 
@@ -106,7 +104,9 @@ def test_features_for_lenet5_are_refused() -> None:
         build(ModelSettings(kind="lenet5"), FIXED, (16,), 5)
 
 
-@pytest.mark.parametrize("key", ["weight_bit_width", "activation_bit_width", "input_bit_width", "last_weight_bit_width"])
+@pytest.mark.parametrize(
+    "key", ["weight_bit_width", "activation_bit_width", "input_bit_width", "last_weight_bit_width"]
+)
 def test_binary_layer_without_batch_norm_is_refused(key: str) -> None:
     says = "model.batch_norm: value must be true where a width is 1 bit, not False; binary layers have no bias"
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):

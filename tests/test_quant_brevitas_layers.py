@@ -1,6 +1,5 @@
 """The quantised layers, against the definition of their quantisers in NumPy's double precision."""
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +24,9 @@ WIDTHS = [2, 3, 6, 16]
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> Iterator[None]:
+def seeded() -> None:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    yield
 
 
 def array(tensor: Tensor) -> NDArray[np.float64]:
@@ -38,7 +36,7 @@ def array(tensor: Tensor) -> NDArray[np.float64]:
 
 def quantised(values: NDArray[Any], scale: Any, lowest: int, highest: int) -> NDArray[Any]:  # noqa: ANN401
     """Values on the grid of a scale: to nearest, halves to even, saturating."""
-    return np.clip(np.rint(values / scale), lowest, highest) * scale
+    return np.asarray(np.clip(np.rint(values / scale), lowest, highest) * scale)
 
 
 def layer_of(kind: str, recipe: Recipe, width: int, *, bias: bool = False) -> Any:  # noqa: ANN401 - Brevitas' own
@@ -69,9 +67,7 @@ def test_weight_lies_on_a_grid_of_powers_of_two(
 
 @pytest.mark.parametrize("kind", ["dense", "conv2d"])
 @pytest.mark.parametrize("scales", ["per_tensor", "per_channel"])
-def test_binary_weight_is_the_sign_whatever_the_scales(
-    kind: str, scales: Literal["per_tensor", "per_channel"]
-) -> None:
+def test_binary_weight_is_the_sign_whatever_the_scales(kind: str, scales: Literal["per_tensor", "per_channel"]) -> None:
     layer = layer_of(kind, Recipe(weight_bit_width=1, weight_scale=scales), 1)
     with torch.no_grad():
         layer.weight.view(-1)[0] = 0.0

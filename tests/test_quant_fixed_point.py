@@ -42,16 +42,22 @@ def rounded(value: Fraction, mode: Rounding) -> int:
     return round(value)  # Python's, of a fraction: to nearest, halves to even
 
 
+def power_of_two(exponent: int) -> Fraction:
+    """Two to a power of any sign."""
+    return Fraction(2**exponent) if exponent >= 0 else Fraction(1, 2**-exponent)
+
+
 def assigned(value: Fraction, to: FixedPoint) -> Fraction:
     """The value that a format keeps of a rational one, by the words of UG1399."""
-    step = Fraction(2) ** -to.fractional
+    step = power_of_two(-to.fractional)
     code = rounded(value / step, to.rounding)
-    highest = 2 ** (to.width - 1) - 1 if to.signed else 2**to.width - 1
+    codes: int = 2**to.width
+    highest = codes // 2 - 1 if to.signed else codes - 1
     lowest = 0 if not to.signed else -highest if to.overflow == "AP_SAT_SYM" else -highest - 1
     if to.overflow != "AP_WRAP":
         return max(lowest, min(highest, code)) * step
-    code %= 2**to.width
-    return (code - 2**to.width if code > highest else code) * step
+    code %= codes
+    return (code - codes if code > highest else code) * step
 
 
 @given(formats)
@@ -62,7 +68,7 @@ def test_text_of_a_format_is_read_back_as_that_format(given_format: FixedPoint) 
 @given(formats, codes64, st.integers(-70, 70))
 def test_cast_is_the_assignment_of_rational_arithmetic(to: FixedPoint, code: int, fractional: int) -> None:
     (cast,) = to.cast(np.array([code]), fractional).tolist()
-    assert cast * Fraction(2) ** -to.fractional == assigned(code * Fraction(2) ** -fractional, to)
+    assert cast * power_of_two(-to.fractional) == assigned(code * power_of_two(-fractional), to)
 
 
 @pytest.mark.parametrize("rounding", get_args(Rounding))
@@ -103,11 +109,12 @@ def test_symmetric_saturation_leaves_the_lowest_code_out() -> None:
 
 @given(intervals, st.integers(-70, 70))
 def test_smallest_format_holds_its_interval_and_no_narrower_one_does(interval: list[int], fractional: int) -> None:
-    smallest = smallest_format(*interval, fractional)
+    lowest, highest = interval
+    smallest = smallest_format(lowest, highest, fractional)
     assert smallest.fractional == fractional
-    assert smallest.holds(*interval)
+    assert smallest.holds(lowest, highest)
     narrower = [FixedPoint(width, width, signed) for width in range(1, smallest.width) for signed in (True, False)]
-    assert not any(other.holds(*interval) for other in narrower)
+    assert not any(other.holds(lowest, highest) for other in narrower)
 
 
 @pytest.mark.parametrize("lowest", range(-9, 10))
@@ -201,7 +208,9 @@ def test_scale_off_power_of_two_is_refused(scale: float) -> None:
 
 
 @given(st.integers(1, 63), st.integers(-20, 20), st.booleans(), st.booleans())
-def test_format_of_a_quantiser_has_its_step_and_its_range(width: int, exponent: int, signed: bool, narrow: bool) -> None:
+def test_format_of_a_quantiser_has_its_step_and_its_range(
+    width: int, exponent: int, signed: bool, narrow: bool
+) -> None:
     found = format_of(2.0**exponent, width, signed, narrow)
     assert found.step == 2.0**exponent
     assert found.highest == 2 ** (width - signed) - 1

@@ -63,7 +63,9 @@ def test_network_float_in_part_is_refused(key: str, says: str) -> None:
 
 @pytest.mark.parametrize("width", [0, 33, 6.0, "6", True])
 def test_width_that_is_no_whole_number_in_range_is_refused(width: object) -> None:
-    with pytest.raises(ValidationError, match=r"^1 validation error for Recipe\nweight_bit_width\n  Input .*" + DETAILS):
+    with pytest.raises(
+        ValidationError, match=r"^1 validation error for Recipe\nweight_bit_width\n  Input .*" + DETAILS
+    ):
         Recipe.model_validate({"weight_bit_width": width})
 
 
