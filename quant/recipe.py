@@ -29,8 +29,8 @@ class Recipe(BaseModel):
     first_weight_bit_width: Width | None = Field(None, description="Weights of the first layer, if they differ.")
     first_activation_bit_width: Width | None = Field(None, description="Activations after it, if they differ.")
     last_weight_bit_width: Width | None = Field(None, description="Weights of the last layer, if they differ.")
-    bias_bit_width: Annotated[int, Field(ge=2, le=FLOAT)] = Field(
-        16, description="Bits of the biases, on the accumulator's grid: 2 to 32. Layers with batch norm have none."
+    bias_bit_width: Annotated[int, Field(ge=2, le=24)] = Field(
+        16, description="Bits of the biases, on the accumulator's grid: 2 to 24. Layers with batch norm have none."
     )
     weight_scale: Literal["per_tensor", "per_channel"] = Field(
         "per_tensor",

@@ -107,7 +107,7 @@ def test_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, t
         ('[train]\nepochs = "3"', "train.epochs: value must be a whole number, not '3'"),
         ("[train]\nepochs = 3.0", "train.epochs: value must be a whole number, not 3.0"),
         ("[train]\nepochs = -3", "train.epochs: value must be greater than 0, not -3"),
-        ("[train]\nlearning_rate = nan", "train.learning_rate: value must be greater than 0, not nan"),
+        ("[train]\nlearning_rate = nan", "train.learning_rate: value must be a finite number, not nan"),
         ('[train]\nlearning_rate = "low"', "train.learning_rate: value must be a number, not 'low'"),
         (
             "[data]\nvalidation_fraction = 0.7",

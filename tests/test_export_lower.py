@@ -118,7 +118,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         FEATURES,
     ),
     "wide": (
-        lambda: mlp({"weight_bit_width": 6, "activation_bit_width": 8, "first_activation_bit_width": 12}),
+        lambda: mlp({"weight_bit_width": 2, "activation_bit_width": 8, "first_activation_bit_width": 16}),
         FEATURES,
     ),
     "lenet": (lambda: small_lenet({"weight_bit_width": 3, "activation_bit_width": 3}, padding=1), IMAGE),
@@ -198,3 +198,184 @@ def test_program_is_pytorch_and_qonnx(name: str, exported: Exported) -> None:
     assert (found == score_integers(lowered, run_torch(without_softmax(network), values))).all()
     if lowered.softmax is None:
         assert (found == score_integers(lowered, run_qonnx(model, values))).all()
+
+
+def test_every_kind_of_activation_is_among_the_networks(exported: Exported) -> None:
+    kinds = {
+        name: {type(operation) for operation in lower(exported(name)[1]).program.operations}
+        for name in ("fixed", "bias", "binary", "lenet")
+    }
+    assert MultiplyAdd in kinds["fixed"]
+    assert Requantize in kinds["bias"]
+    assert Threshold in kinds["binary"]
+    assert {Conv2d, MaxPool2d, Flatten, Dense} < kinds["lenet"]
+
+
+# ---- (b) random graphs -----------------------------------------------------------------------------------------------
+
+BATCH = 12
+
+
+class RandomGraph:
+    """Layers, elementwise operations and quantisers, drawn one after the other."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self.shape: tuple[int, ...] = draw(st.sampled_from([(5,), (2, 5, 6), (3, 4, 4)]))
+        self.input_shape = self.shape
+        self.last = "x"
+        self.bipolar = False
+        self.quantize(uniform=True, bits=8)
+        if len(self.shape) == 3 and self.coin():
+            self.flatten()
+        for layer in range(draw(st.integers(1, 3))):
+            self.layer(last=layer == 2)
+        if len(self.shape) == 3 and self.coin():
+            self.flatten_or_pool()
+        if self.coin():
+            self.elementwise(most=2, relu=False)
+
+    def coin(self) -> bool:
+        return self.draw(st.booleans())
+
+    def add(self, text: str) -> None:
+        name = f"t{len(self.lines)}"
+        self.lines.append(f"[n{len(self.lines)}] {name} = {text}")
+        self.last = name
+
+    def constant(self, value: Any) -> str:  # noqa: ANN401
+        name = f"c{len(self.constants)}" + ("shape" if np.asarray(value).dtype.kind == "i" else "")
+        self.constants[name] = value
+        return name
+
+    def power_of_two(self, *shape: int) -> Any:  # noqa: ANN401
+        return np.exp2(self.rng.integers(-3, 1, shape)).astype(np.float32)
+
+    def channels_of(self, values: Any) -> Any:  # noqa: ANN401
+        """A constant a channel, in one of the shapes that broadcast alike."""
+        trailing = (1, 1) if len(self.shape) == 3 else ()
+        return values.reshape((1, -1, *trailing) if self.coin() else (-1, *trailing))
+
+    def quantize(self, *, uniform: bool, bits: int = 6) -> None:
+        kind = self.draw(st.sampled_from(["BipolarQuant", "Quant", "NarrowQuant", "UnsignedQuant"]))
+        per_channel = not uniform and self.coin()
+        scale = self.constant(self.channels_of(self.power_of_two(self.shape[0])) if per_channel else self.power_of_two())
+        width = self.draw(st.integers(2 if kind == "NarrowQuant" else 1, bits))
+        rest = "" if kind == "BipolarQuant" else f", zero, {self.constant(float(width))}"
+        self.add(f"{kind} ({self.last}, {scale}{rest})")
+        self.bipolar = kind == "BipolarQuant" or (kind == "Quant" and width == 1)
+
+    def quantized_weight(self, *shape: int, channel_axis: int) -> str:
+        scale_shape = [1] * len(shape)
+        scale_shape[channel_axis] = shape[channel_axis]
+        scale = self.power_of_two(*scale_shape) if self.coin() else self.power_of_two()
+        weight = self.constant(self.rng.normal(0, 2, shape).astype(np.float32))
+        kind = self.draw(st.sampled_from(["BipolarQuant", "NarrowQuant", "Quant"]))
+        rest = "" if kind == "BipolarQuant" else f", zero, {self.constant(float(self.draw(st.integers(2, 5))))}"
+        data, self.last = self.last, ""
+        self.add(f"{kind} ({weight}, {self.constant(scale)}{rest})")
+        name, self.last = self.last, data
+        return name
+
+    def layer(self, *, last: bool) -> None:
+        if len(self.shape) == 3 and self.coin():
+            self.flatten()
+        if len(self.shape) == 3:
+            self.conv()
+        else:
+            self.dense()
+        if len(self.shape) == 3 and self.coin():
+            self.pool()
+        if not last:
+            self.elementwise(most=3)
+            self.quantize(uniform=True)
+            if self.draw(st.integers(0, 3)) == 0:
+                self.elementwise(most=2)
+                self.quantize(uniform=True)
+            if len(self.shape) == 3 and self.coin():
+                self.pool()
+
+    def conv(self) -> None:
+        channels, height, width = self.shape
+        filters, kernel = self.draw(st.integers(1, 3)), self.draw(st.sampled_from([(1, 1), (2, 1), (2, 2)]))
+        kernel = (min(kernel[0], height), min(kernel[1], width))
+        pads = [0] * 4 if self.bipolar else self.draw(st.lists(st.integers(0, 1), min_size=4, max_size=4))
+        strides = self.draw(st.sampled_from([(1, 1), (2, 1), (1, 2)]))
+        weight = self.quantized_weight(filters, channels, *kernel, channel_axis=0)
+        bias = f", {self.quantized_weight(filters, channel_axis=0)}" if self.coin() else ""
+        self.add(f"Conv <strides=[{strides[0]}, {strides[1]}], pads={pads}> ({self.last}, {weight}{bias})")
+        height, width = height + pads[0] + pads[2] - kernel[0], width + pads[1] + pads[3] - kernel[1]
+        self.shape = (filters, height // strides[0] + 1, width // strides[1] + 1)
+
+    def dense(self) -> None:
+        inputs, outputs = self.shape[0], self.draw(st.integers(1, 4))
+        transposed = self.coin()
+        shape = (outputs, inputs) if transposed else (inputs, outputs)
+        weight = self.quantized_weight(*shape, channel_axis=0 if transposed else 1)
+        if transposed or self.coin():
+            bias = f", {self.quantized_weight(outputs, channel_axis=0)}" if self.coin() else ""
+            self.add(f"Gemm <transB={int(transposed)}> ({self.last}, {weight}{bias})")
+        else:
+            self.add(f"MatMul ({self.last}, {weight})")
+        self.shape = (outputs,)
+        if self.draw(st.integers(0, 3)) == 0:
+            self.add(f"Add ({self.last}, {self.quantized_weight(outputs, channel_axis=0)})")
+            self.quantize(uniform=False) if self.coin() else None
+
+    def pool(self) -> None:
+        channels, height, width = self.shape
+        kernel = (min(2, height), min(2, width))
+        if not self.lines[-1].split("= ")[1].startswith(("Mul", "Add", "Sub", "Div", "Relu")):
+            self.add(f"MaxPool <kernel_shape=[{kernel[0]}, {kernel[1]}], strides=[2, 1]> ({self.last})")
+            self.shape = (channels, (height - kernel[0]) // 2 + 1, width - kernel[1] + 1)
+
+    def flatten(self) -> None:
+        size = int(np.prod(self.shape))
+        reshape = self.constant(np.array([-1, size]))
+        self.add(f"Reshape ({self.last}, {reshape})" if self.coin() else f"Flatten ({self.last})")
+        self.shape = (size,)
+
+    def flatten_or_pool(self) -> None:
+        if self.shape[0] == 1 or self.shape[1:] == (1, 1):
+            self.flatten()
+        else:
+            self.pool()
+
+    def elementwise(self, *, most: int, relu: bool = True) -> None:
+        for kind in self.draw(st.lists(st.sampled_from(["Mul", "Div", "Add", "Sub", "RSub", "Relu"]), max_size=most)):
+            values = self.rng.normal(0, 2, self.shape[0] if self.coin() else 1).astype(np.float32)
+            if self.coin() and kind != "Div" and relu:
+                values[0] = 0.0
+            constant = self.constant(self.channels_of(values))
+            if kind != "Relu":
+                self.add(f"Sub ({constant}, {self.last})" if kind == "RSub" else f"{kind} ({self.last}, {constant})")
+            elif relu:
+                self.add(f"Relu ({self.last})")
+
+    def model(self) -> ModelWrapper:
+        body = "\n".join([*self.lines, f"y = Identity ({self.last})"])
+        return graph(body, (BATCH, *self.input_shape), (BATCH, *self.shape), **self.constants)
+
+    def inputs(self) -> NDArray[np.float32]:
+        values = self.rng.normal(0, 6, (BATCH, *self.input_shape))
+        values[::2] = np.round(values[::2] * 8) / 16  # on the grids, and half way between
+        return values.astype(np.float32)
+
+
+random_graphs = st.composite(lambda draw: RandomGraph(draw))()
+
+
+def channels_last(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.moveaxis(outputs, 1, -1)
+
+
+@settings(deadline=None, max_examples=150)
+@given(case=random_graphs)
+def test_program_of_a_random_graph_is_qonnx(case: RandomGraph) -> None:
+    model, values = case.model(), case.inputs()
+    lowered = lower(model)
+    wanted = score_integers(lowered, channels_last(executed(model, values)))
+    assert (program_integers(lowered, values) == wanted).all()

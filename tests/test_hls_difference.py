@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from bitwright.export.program import Program
 from bitwright.hls.csim import Simulation
 from bitwright.hls.csim_build import build_library
 from bitwright.hls.difference import Difference, first_difference
+from bitwright.hls.difference_layer import DifferingLayer
 from bitwright.hls.project import write_project
 from bitwright.hls.target import Target
 from bitwright.quant.bipolar import Bipolar
@@ -217,6 +219,25 @@ def test_one_bias_is_found_with_its_value(channel: int, by: int) -> None:
     assert difference is not None
     assert difference.cause == "weight"
     assert difference.detail == f"bias [{channel}] acts as {bias[channel] + by}, not {bias[channel]}"
+
+
+@given(
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(*[st.integers(0, 2)] * 4),
+)
+@settings(max_examples=25, deadline=None)
+def test_taps_are_the_inputs_that_a_convolution_multiplies(
+    kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int, int, int]
+) -> None:
+    weight = np.random.default_rng(5).integers(-7, 8, (*kernel, 2, 3))
+    convolution = Conv2d("conv", "x", weight, EIGHTHS, None, stride, padding)
+    program = Program((Input("x", "", IMAGE, EIGHTHS), convolution))
+    codes = CODES["fixed"][:3]
+    expected = program(codes).reshape(3, *program.output.shape)
+    layer = DifferingLayer(program, convolution, codes, expected, expected)
+    total = sum(inputs[..., None] * weight[index] for index, inputs in layer.taps())
+    np.testing.assert_array_equal(total, expected)
 
 
 def test_missing_bias_is_found_in_every_channel() -> None:
@@ -553,6 +574,15 @@ def test_unbroken_project_agrees_at_every_tap(
     assert difference is None
 
 
+def test_libraries_in_one_process_share_no_variables(projects: Projects) -> None:
+    if shutil.which("nm") is None:
+        pytest.skip("nm is not on the PATH")
+    library = projects.libraries[projects.project("fixed", "io_stream")]
+    listed = subprocess.run(["nm", "--dynamic", str(library)], capture_output=True, text=True, check=True).stdout
+    assert "line_buffer" in listed
+    assert [line for line in listed.splitlines() if " u " in line] == []  # g++'s process-wide ones
+
+
 @pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
 @pytest.mark.parametrize(
     ("name", "file", "index"), [("conv1", "w2", (2, 0, 1, 1)), ("fc1", "w6", (17, 3)), ("fc2", "w8", (4, 0))]
@@ -585,7 +615,7 @@ def test_binary_weight_edited_on_disk_is_found(projects: Projects, tmp_path: Pat
     assert difference.detail == f"weight [7, 5] acts as {-weight[7, 5]}, not {weight[7, 5]}"
 
 
-def test_multiplier_and_threshold_edited_on_disk_are_found(projects: Projects, tmp_path: Path) -> None:
+def test_multiplier_edited_on_disk_is_found(projects: Projects, tmp_path: Path) -> None:
     multiplier = int(operation(FIXED, "act1").multiplier[1])
     step = 2.0**-3  # 7 bits of the shift, 2 of the result, less 6 of the accumulator
     edit = put((1,), (2,), (multiplier - 2) * step)
@@ -593,13 +623,16 @@ def test_multiplier_and_threshold_edited_on_disk_are_found(projects: Projects, t
     check(difference, "fixed", found, "act1")
     assert difference is not None
     assert difference.cause == "weight"
-    assert difference.detail.startswith(f"multiplier [1] acts as {multiplier - 2}")
-    found, difference = projects.load_with(
-        projects.project("binary"), "binary", "t4", put((0, 0), (2, 1), 9), tmp_path / "other"
-    )
+    assert difference.detail == f"multiplier [1] acts as {multiplier - 2}, not {multiplier}"
+
+
+def test_threshold_edited_on_disk_is_found(projects: Projects, tmp_path: Path) -> None:
+    edit = put((0, 0), (2, 1), 9)
+    found, difference = projects.load_with(projects.project("binary"), "binary", "t4", edit, tmp_path)
     check(difference, "binary", found, "act1")
     assert difference is not None
     assert difference.cause == "threshold"
+    assert difference.detail.startswith("threshold [0, 0] acts as ")
     assert holds(difference.detail, "threshold", 9)
 
 
