@@ -248,7 +248,7 @@ def _check_scale(what: str, scale: Floats) -> None:
             fractional_bits(float(value))
         except ValueError as error:
             raise _RefusalError(
-                f"scale of {what} must be a power of two, not {value}", "set restrict_scaling_type to POWER_OF_TWO"
+                f"scale of {what} must be a power of two, not {value!s}", "set restrict_scaling_type to POWER_OF_TWO"
             ) from error
 
 

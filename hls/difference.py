@@ -10,6 +10,9 @@ from bitwright.export.program import Program
 from bitwright.hls.difference_causes import explain
 from bitwright.hls.difference_layer import Cause, DifferingLayer
 
+FEW_INPUTS = 8
+"""Fewer do not tell causes apart well; of one input, every wrong weight of a dense layer may be a wrong bias."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -92,6 +95,8 @@ def first_difference(program: Program, found: Mapping[str, Integers], codes: Int
         image, *element = map(int, np.argwhere(wrong)[0])
         inputs = results.get(operation.source, codes)
         cause, detail = explain(DifferingLayer(program, operation, inputs, expected, found[name]))
+        if len(codes) < FEW_INPUTS and cause != "unknown":
+            detail += f" (told from {len(codes)} input{'s' if len(codes) > 1 else ''} only)"
         return Difference(
             layer=name,
             operation=type(operation).__name__,

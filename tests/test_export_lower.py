@@ -1,5 +1,7 @@
 """Lowering: the program's integers are PyTorch's and qonnx's; what cannot be lowered is refused by name."""
 
+import re
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import nn
 
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Conv2d, Dense, Flatten, Linear, MaxPool2d, MultiplyAdd, Requantize, Threshold
+from bitwright.export.problems import UnsupportedOperatorError
 from bitwright.export.qonnx_file import load
 from bitwright.export.qonnx_level import run_qonnx
 from bitwright.export.torch_export import write_qonnx
@@ -26,6 +29,10 @@ from bitwright.models.mlp import MLP
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer, sign
 from bitwright.quant.recipe import Recipe
+
+with warnings.catch_warnings():  # an optional kernel that this project has no use for
+    warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
+    from brevitas.export import export_onnx_qcdq
 
 # ---- (a) networks of PyTorch -----------------------------------------------------------------------------------------
 
@@ -379,3 +386,482 @@ def test_program_of_a_random_graph_is_qonnx(case: RandomGraph) -> None:
     lowered = lower(model)
     wanted = score_integers(lowered, channels_last(executed(model, values)))
     assert (program_integers(lowered, values) == wanted).all()
+
+
+# ---- (c) orders, names, grids: one graph each ------------------------------------------------------------------------
+
+DENSE = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (w, half, zero, three)"
+CONV = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (k, half, zero, three)"
+W = np.array([[1.0, -0.5, 0.5], [-1.5, 0.5, 1.0]])
+K = np.arange(16).reshape(2, 2, 2, 2) % 7 / 2 - 1.5
+
+
+def agrees(model: ModelWrapper) -> LoweredNetwork:
+    """Compare program and qonnx on random inputs of the graph's shape."""
+    shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
+    values = np.random.default_rng(1).normal(0, 3, shape).astype(np.float32)
+    lowered = lower(model)
+    found = program_integers(lowered, values)
+    assert (found == score_integers(lowered, executed(model, values).reshape(len(values), -1))).all()
+    return lowered
+
+
+def test_rows_after_a_flattened_image_are_put_channels_last() -> None:
+    weight = np.random.default_rng(2).integers(-3, 4, (18, 4)) / 2
+    body = f"{CONV} c = Conv (q, v) a = Quant (c, one, zero, four) f = Flatten (a) [wf] u = Quant (w, half, zero, four)"
+    lowered = agrees(graph(f"{body} y = MatMul (f, u)", (9, 2, 4, 4), (9, 4), k=K, w=weight))
+    dense_layer = lowered.program.operations[-1]
+    assert isinstance(dense_layer, Dense)
+    rows = [c * 9 + i * 3 + j for i in range(3) for j in range(3) for c in range(2)]
+    assert (dense_layer.weight == weight[rows] * 2).all()
+
+
+@pytest.mark.parametrize("quantise", ["s = Quant (m, scales, zero, four)", "s = Quant (m, one, zero, four)"])
+def test_constants_after_a_flattened_image_are_put_channels_last(quantise: str) -> None:
+    rng = np.random.default_rng(2)
+    tail = "t = Mul (s, ones) e = Quant (t, one, zero, eight) [wf] u = Quant (w, half, zero, four) y = MatMul (e, u)"
+    body = f"{CONV} c = Conv (q, v) a = Quant (c, one, zero, eight) f = Flatten (a) m = Mul (f, many) {quantise} {tail}"
+    many, scales, weight = rng.normal(0, 1, 18), np.exp2(rng.integers(-2, 2, (1, 18))), rng.integers(-3, 4, (18, 4)) / 2
+    agrees(graph(body, (9, 2, 4, 4), (9, 4), k=K, w=weight, many=many, scales=scales, ones=np.ones(1)))
+
+
+def test_image_that_is_flattened_at_once_is_taken_flat_in_the_order_of_the_network() -> None:
+    body = "[in] q = Quant (x, half, zero, four) f = Flatten (q) [wq] v = Quant (w, half, zero, three) y = MatMul (f, v)"
+    weight = np.random.default_rng(2).integers(-3, 4, (12, 3)) / 2
+    lowered = agrees(graph(body, (9, 2, 3, 2), (9, 3), w=weight))
+    assert [type(operation).__name__ for operation in lowered.program.operations] == ["Input", "Dense"]
+    assert lowered.program.input.shape == (12,)
+
+
+def test_one_bit_weights_with_a_scale_of_two_are_bipolar_only_where_their_step_is_one() -> None:
+    for scale, bipolar in ((1.0, True), (2.0, False)):
+        body = "[in] q = BipolarQuant (x, one) [wq] v = BipolarQuant (w, s) y = MatMul (q, v)"
+        operation = agrees(graph(body, (9, 2), (9, 3), w=W, s=scale)).program.operations[-1]
+        assert isinstance(operation, Linear)
+        assert (operation.weight_format == Bipolar()) is bipolar
+
+
+@pytest.mark.parametrize("bias_scale", [4.0, 0.25, 2.0**-9])
+def test_bias_on_a_coarser_or_finer_grid_joins_the_accumulator(bias_scale: float) -> None:
+    body = f"{DENSE} [bq] b = Quant (c, s, zero, eight) y = Gemm (q, v, b)"
+    lowered = agrees(graph(body, (9, 2), (9, 3), w=W, c=np.array([3.0, -7.0, 0.26]) * bias_scale * 5, s=bias_scale))
+    step = min(0.25, bias_scale)
+    assert lowered.program.output.format.step == step
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 3)])
+def test_bias_broadcasts_as_in_gemm(shape: tuple[int, ...]) -> None:
+    body = f"{DENSE} [bq] b = Quant (c, half, zero, eight) y = Gemm (q, v, b)"
+    agrees(graph(body, (9, 2), (9, 3), w=W, c=np.full(shape, 1.5)))
+
+
+def test_quantised_constant_may_be_an_operand() -> None:
+    body = f"{DENSE} [bq] b = Quant (c, three, zero, eight) m = MatMul (q, v) y = Add (m, b)"
+    assert agrees(graph(body, (9, 2), (9, 3), w=W, c=np.array([3.0, -7.0, 0.0]))).output_line.offset.tolist() == [3, -6, 0]
+
+
+def test_transposed_constant_weights_are_the_matrix_transposed() -> None:
+    scales = np.array([[0.5], [0.25], [1.0]])
+    body = "[in] q = Quant (x, half, zero, four) [wq] u = Quant (w, s, zero, four) v = Transpose (u) y = MatMul (q, v)"
+    agrees(graph(body, (9, 2), (9, 3), w=W.T, s=scales))
+
+
+def test_network_may_end_in_an_image_channels_last() -> None:
+    scales = np.array([0.25, 1.0]).reshape(2, 1, 1, 1)
+    body = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (k, s, zero, four) c = Conv (q, v) y = Mul (c, m)"
+    model = graph(body, (9, 2, 3, 4), (9, 2, 2, 3), k=K, s=scales, m=np.array([0.3, -0.7]).reshape(2, 1, 1))
+    values = np.random.default_rng(1).normal(0, 3, (9, 2, 3, 4)).astype(np.float32)
+    lowered = lower(model)
+    assert (program_integers(lowered, values) == score_integers(lowered, channels_last(executed(model, values)))).all()
+    assert lowered.program.output.shape == (2, 3, 2)
+
+
+def test_nodes_that_the_output_does_not_need_are_left_out() -> None:
+    body = f"{DENSE} y = MatMul (q, v) e = Quant (y, one, zero, four) r = Relu (x)"
+    assert len(agrees(graph(body, (9, 2), (9, 3), w=W)).program.operations) == 2
+
+
+@pytest.mark.parametrize(("tail", "softmax"), [("Softmax", "Softmax"), ("LogSoftmax", "LogSoftmax")])
+def test_final_softmax_is_left_to_the_host_even_behind_an_identity(tail: str, softmax: str) -> None:
+    plain = lower(graph(f"{DENSE} y = MatMul (q, v)", (1, 2), (1, 3), w=W))
+    ends = [f"y = {tail} (m)", f"s = {tail} (m) y = Identity (s)"]
+    for end in ends:
+        lowered = lower(graph(f"{DENSE} m = MatMul (q, v) {end}", (1, 2), (1, 3), w=W))
+        assert (lowered.softmax, plain.softmax) == (softmax, None)
+        assert [o.name for o in lowered.program.operations] == [o.name for o in plain.program.operations]
+
+
+def test_graph_is_left_as_it_is() -> None:
+    model = graph(f"{DENSE} d = Dropout (q) m = MatMul (d, v) y = Softmax (m)", (1, 2), (1, 3), w=W)
+    before = model.model.SerializeToString()
+    lower(model)
+    assert model.model.SerializeToString() == before
+
+
+def test_operations_are_called_as_the_modules_of_the_network(exported: Exported) -> None:
+    names = [operation.name for operation in lower(exported("lenet")[1]).program.operations]
+    assert names == ["input_layer", "conv1", "pool1", "act1", "conv2", "act2", "flatten", "fc1", "act3", "out"]
+
+
+def test_layers_of_one_name_are_told_apart() -> None:
+    body = "[a] q = Quant (x, half, zero, four) [a] v = Quant (w, half, zero, three) [a] y = MatMul (q, v)"
+    assert [o.name for o in lower(graph(body, (1, 2), (1, 3), w=W)).program.operations] == ["a", "a_1"]
+
+
+def test_constant_nodes_are_folded_into_scales() -> None:
+    body = f"s = Constant <value_float=2.0> () t = Div (s, four) {DENSE.replace('half', 't')} y = MatMul (q, v)"
+    assert agrees(graph(body, (9, 2), (9, 3), w=W)).program.output.format.step == 0.25
+
+
+# ---- (d) what is refused ---------------------------------------------------------------------------------------------
+
+KNOWN = (
+    "Add, BipolarQuant, Conv, Div, Flatten, Gemm, MatMul, MaxPool, Mul, Quant, Relu, Reshape, Sub, Transpose"
+)
+QCDQ = "export with brevitas.export.export_qonnx instead of export_onnx_qcdq"
+ROUNDING = 'Quant <signed=1, narrow=0, rounding_mode="FLOOR"> (x, half, zero, four)'
+CHANGED = "change the recipe"
+IN, OUT = (1, 2), (1, 3)
+PIXELS, POSITIONS = (1, 2, 4, 4), (1, 2, 3, 3)
+
+Refusal = tuple[str, tuple[int, ...], tuple[int, ...], dict[str, Any], str]
+
+
+def dense_case(body: str, message: str, **constants: Any) -> Refusal:  # noqa: ANN401
+    return body, IN, OUT, {"w": W, **constants}, message
+
+
+def image_case(body: str, message: str, result: tuple[int, ...] = POSITIONS, **constants: Any) -> Refusal:  # noqa: ANN401
+    return body, PIXELS, result, {"k": K, **constants}, message
+
+
+REFUSALS: dict[str, Refusal] = {
+    "float network": dense_case(
+        "[fc] y = MatMul (x, w)", "fc (MatMul): weights w must be quantised, not float; give the layer a weight_quant"
+    ),
+    "float weights": dense_case(
+        "[in] q = Quant (x, half, zero, four) [fc] y = Gemm (q, w)",
+        "fc (Gemm): weights w must be quantised, not float; give the layer a weight_quant",
+    ),
+    "float bias": dense_case(
+        f"{DENSE} [fc] y = Gemm (q, v, b)",
+        "fc (Gemm): bias b must be quantised, not float; give the layer bias_quant=Int16Bias",
+        b=np.ones(3),
+    ),
+    "float input": dense_case(
+        "[wq] v = Quant (w, half, zero, three) [fc] y = MatMul (x, v)",
+        "fc (MatMul): input x must be quantised, not float; put a quantiser before it",
+    ),
+    "elementwise before the input quantiser": dense_case(
+        "[norm] m = Mul (x, half) [in] y = Quant (m, half, zero, four)",
+        "norm (Mul): input must be quantised first, not float; apply it on the host, before the network",
+    ),
+    "relu of the input": dense_case(
+        "[act] y = Relu (x)", "act (Relu): input x must be quantised, not float; put a quantiser before it"
+    ),
+    "output from constants": dense_case(
+        "y = Quant (w, half, zero, three)",
+        "y (output): output must come from a quantised input, not float; add a QuantIdentity",
+    ),
+    "qcdq": dense_case(
+        "[a] q = QuantizeLinear (x, half) [b] d = DequantizeLinear (q, half) [c] s = Sigmoid (d) [fc] y = MatMul (s, w)",
+        f"a (QuantizeLinear): operator must be one that can be lowered, not QuantizeLinear; {QCDQ}\n"
+        f"model.onnx: b (DequantizeLinear): operator must be one that can be lowered, not DequantizeLinear; {QCDQ}\n"
+        f"model.onnx: c (Sigmoid): operator must be one that can be lowered, not Sigmoid; these can: {KNOWN}",
+    ),
+    "batch norm in one node": dense_case(
+        f"{DENSE} m = MatMul (q, v) y = BatchNormalization (m, c, c, c, c)",
+        "y (BatchNormalization): operator must be one that can be lowered, not BatchNormalization; "
+        "export bitwright.models.batch_norm.BatchNorm, or two operations: Mul, Add",
+        c=np.ones(3),
+    ),
+    "softmax inside": dense_case(
+        f"{DENSE} m = MatMul (q, v) [soft] s = Softmax (m) y = Quant (s, half, zero, four)",
+        "soft (Softmax): operator must be one that can be lowered, not Softmax; "
+        "leave it out, or let the network end in it",
+    ),
+    "nan weights": dense_case(
+        DENSE + " y = MatMul (q, v)",
+        "wq (Quant): weights must be finite, not NaN or infinite; train again, with a lower learning rate",
+        w=np.full((2, 3), np.nan),
+    ),
+    "scale of weights": dense_case(
+        "[in] q = Quant (x, half, zero, four) v = Quant (w, three, zero, three) [fc] y = MatMul (q, v)",
+        "fc (MatMul): scale of weights must be a power of two, not 3.0; set restrict_scaling_type to POWER_OF_TWO",
+    ),
+    "scale of the bias": dense_case(
+        f"{DENSE} b = Quant (c, three, zero, four) [fc] y = Gemm (q, v, b)",
+        "fc (Gemm): scale of the bias must be a power of two, not 3.0; set restrict_scaling_type to POWER_OF_TWO",
+        c=np.ones(3),
+    ),
+    "scale of the input": dense_case(
+        "[in] y = Quant (x, s, zero, four)",
+        "in (Quant): scale of a quantiser must be a power of two, not 0.3; set restrict_scaling_type to POWER_OF_TWO",
+        s=0.3,
+    ),
+    "scale zero": dense_case(
+        "[in] y = Quant (x, zero, zero, four)", "in (Quant): scale must be positive and finite, not 0.0; train again"
+    ),
+    "scale negative": dense_case(
+        "[in] y = BipolarQuant (x, s)", "in (BipolarQuant): scale must be positive and finite, not -0.5; train again", s=-0.5
+    ),
+    "scale nan": dense_case(
+        "[in] y = Quant (x, s, zero, four)", "in (Quant): scale must be positive and finite, not nan; train again", s=np.nan
+    ),
+    "scale computed": dense_case(
+        "[in] q = Quant (x, half, zero, four) [act] y = Quant (q, q, zero, four)",
+        "act (Quant): scale, zero point and bit width must be constants, not computed; export the network in eval mode",
+    ),
+    "scales of the input": dense_case(
+        "[in] y = Quant (x, s, zero, four)",
+        "in (Quant): scale of the input must be one for all channels, not one each; use a per-tensor quantiser",
+        s=np.array([0.5, 1.0]),
+    ),
+    "scales of weights a row": dense_case(
+        "[in] q = Quant (x, half, zero, four) v = Quant (w, s, zero, three) [fc] y = MatMul (q, v)",
+        "fc (MatMul): scale of weights must be one a tensor or one an output channel, not finer; "
+        "use a per-tensor or per-channel weight quantiser",
+        s=np.array([[0.5], [1.0]]),
+    ),
+    "scales of an activation before a layer": dense_case(
+        "[in] q = Quant (x, half, zero, four) [act] a = Quant (q, s, zero, four) v = Quant (w, half, zero, three) "
+        "[fc] y = MatMul (a, v)",
+        "fc (MatMul): input must have one scale for all channels, not one each; use a per-tensor activation quantiser",
+        s=np.array([0.5, 1.0]),
+    ),
+    "scales along another axis": image_case(
+        f"{CONV} c = Conv (q, v) [act] y = Quant (c, s, zero, four)",
+        "act (Quant): scale must have one value, or one a channel (2), not the shape (1, 1, 1, 3); "
+        "let it vary along the channels only",
+        s=np.array([0.5, 1.0, 2.0]).reshape(1, 1, 1, 3),
+    ),
+    "zero point": dense_case(
+        "[in] y = Quant (x, half, three, four)", "in (Quant): zero point must be 0, not 3.0; use a symmetric quantiser"
+    ),
+    "bit width 0": dense_case(
+        "[in] y = Quant (x, half, zero, zero)",
+        f"in (Quant): bit width must be a whole number from 1 to 32, not 0.0; {CHANGED}",
+    ),
+    "bit width 33": dense_case(
+        "[in] y = Quant (x, half, zero, b)",
+        f"in (Quant): bit width must be a whole number from 1 to 32, not 33.0; {CHANGED}",
+        b=33.0,
+    ),
+    "bit width 2.5": dense_case(
+        "[in] y = Quant (x, half, zero, b)",
+        f"in (Quant): bit width must be a whole number from 1 to 32, not 2.5; {CHANGED}",
+        b=2.5,
+    ),
+    "bit widths": dense_case(
+        "[in] y = Quant (x, half, zero, b)",
+        "in (Quant): bit width must be one for all channels, not [2.0, 3.0]; use one width",
+        b=np.array([3.0, 2.0]),
+    ),
+    "bit width of an activation": dense_case(
+        "[in] y = Quant (x, half, zero, b)",
+        f"in (Quant): bit width of an activation must be at most 16, not 17; {CHANGED}",
+        b=17.0,
+    ),
+    "rounding": dense_case(
+        f"[in] y = qonnx.custom_op.general.{ROUNDING}",
+        "in (Quant): rounding mode must be ROUND (half to even), not FLOOR; set float_to_int_impl_type to ROUND",
+    ),
+    "narrow and unsigned": dense_case(
+        f'[in] y = qonnx.custom_op.general.{ROUNDING.replace("signed=1, narrow=0", "signed=0, narrow=1").replace("FLOOR", "ROUND")}',
+        "in (Quant): narrow must be 0 where signed is 0, not 1; set narrow_range to False",
+    ),
+    "residual join": dense_case(
+        "[in] q = Quant (x, half, zero, four) [join] y = Add (q, q)",
+        "join (Add): one operand must be a constant, not both computed; residual joins are not lowered yet",
+    ),
+    "constant nan": dense_case(
+        "[in] q = Quant (x, half, zero, four) [norm] y = Mul (q, c)",
+        "norm (Mul): constant must be finite, not NaN or infinite; train again; a batch norm's variance may be zero",
+        c=np.array([1.0, np.nan]),
+    ),
+    "constant divided": dense_case(
+        "[in] q = Quant (x, half, zero, four) [norm] y = Div (two, q)",
+        "norm (Div): constant must be the divisor, not the dividend; multiply by it instead",
+    ),
+    "divisor zero": dense_case(
+        "[in] q = Quant (x, half, zero, four) [norm] y = Div (q, zero)",
+        "norm (Div): divisor must not be 0, as it is; train again; a scale has vanished",
+    ),
+    "constant along another axis": image_case(
+        f"{CONV} c = Conv (q, v) [norm] y = Mul (c, m)",
+        "norm (Mul): constant must have one value, or one a channel (2), not the shape (3,); "
+        "let it vary along the channels only",
+        m=np.array([1.0, 2.0, 3.0]),
+    ),
+    "not a number on the way": dense_case(
+        f"{DENSE} m = MatMul (q, v) a = Mul (m, huge) b = Mul (a, huge) c = Mul (b, zero) [act] y = Quant (c, one, zero, four)",
+        "act (Quant): values must be numbers, not NaN; train again, a batch norm may have overflowed",
+        huge=1e38,
+    ),
+    "layer after elementwise": dense_case(
+        "[in] q = Quant (x, half, zero, four) m = Mul (q, three) v = Quant (w, half, zero, three) [fc] y = MatMul (m, v)",
+        "fc (MatMul): input must be an accumulator or quantised, not the result of Mul; "
+        "put a quantiser between, or this node before the elementwise operations",
+    ),
+    "pool after elementwise": image_case(
+        f"{CONV} c = Conv (q, v) r = Relu (c) [pool] y = MaxPool <kernel_shape=[2, 2]> (r)",
+        "pool (MaxPool): input must be an accumulator or quantised, not the result of Relu; "
+        "put a quantiser between, or this node before the elementwise operations",
+        (1, 2, 2, 2),
+    ),
+    "accumulator": dense_case(
+        "[in] q = Quant (x, half, zero, b) v = Quant (w, tiny, zero, b) [fc] y = MatMul (q, v)",
+        "fc (MatMul): accumulator must stay below 2**24, where float32 is exact, not reach 1677721600; "
+        "use fewer bits for weights or activations",
+        b=16.0,
+        tiny=2.0**-12,
+        w=np.array([[6.25, 0.0, 0.0], [-6.25, 0.0, 0.0]]),
+    ),
+    "bias too coarse": dense_case(
+        f"{DENSE} b = Quant (c, s, zero, four) [fc] y = Gemm (q, v, b)",
+        "fc (Gemm): grids of bias and products must be less than 2**24 apart, not 16777216; "
+        "let the bias quantiser take the scale of the accumulator",
+        c=np.zeros(3),
+        s=2.0**22,
+    ),
+    "bias too fine": dense_case(
+        f"{DENSE} b = Quant (c, s, zero, four) [fc] y = Gemm (q, v, b)",
+        "fc (Gemm): grids of bias and products must be less than 2**24 apart, not 16777216; "
+        "let the bias quantiser take the scale of the accumulator",
+        c=np.zeros(3),
+        s=2.0**-26,
+    ),
+    "alpha": dense_case(f"{DENSE} [fc] y = Gemm <alpha=0.5> (q, v)", "fc (Gemm): alpha must be 1, not 0.5; export a plain dense layer"),
+    "beta": dense_case(f"{DENSE} [fc] y = Gemm <beta=2.0> (q, v)", "fc (Gemm): beta must be 1, not 2; export a plain dense layer"),
+    "transA": (
+        f"{DENSE} [fc] y = Gemm <transA=1> (q, v)",
+        (2, 2),
+        (2, 3),
+        {"w": W},
+        "fc (Gemm): transA must be 0, not 1; export a plain dense layer",
+    ),
+    "groups": image_case(
+        f"{CONV} [conv] y = Conv <group=2> (q, v)",
+        "conv (Conv): group must be 1, not 2; use a plain convolution",
+        k=K[:, :1],
+    ),
+    "dilation": image_case(
+        f"{CONV} [conv] y = Conv <dilations=[2, 1]> (q, v)",
+        "conv (Conv): dilations must be [1, 1], not [2, 1]; use a larger kernel",
+        (1, 2, 2, 3),
+    ),
+    "auto_pad": image_case(
+        f'{CONV} [conv] y = Conv <auto_pad="SAME_UPPER"> (q, v)',
+        "conv (Conv): auto_pad must be NOTSET, not SAME_UPPER; give pads",
+        PIXELS,
+    ),
+    "1-d convolution": (
+        "[in] q = Quant (x, half, zero, four) v = Quant (k, half, zero, three) [conv] y = Conv (q, v)",
+        (1, 2, 4),
+        (1, 2, 3),
+        {"k": K[:, :, 0]},
+        "conv (Conv): weights must be (F, C, KH, KW), not of 3 axes; use a 2-d convolution",
+    ),
+    "padding of 1-bit data": image_case(
+        "[in] q = BipolarQuant (x, one) v = Quant (k, half, zero, three) [conv] y = Conv <pads=[1, 0, 0, 0]> (q, v)",
+        "conv (Conv): padding of 1-bit data must be 0, not (1, 0, 0, 0); "
+        "leave the padding out: zero is neither +1 nor -1",
+        (1, 2, 4, 3),
+    ),
+    "ceil_mode": image_case(
+        "[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1> (q)",
+        "pool (MaxPool): ceil_mode must be 0, not 1; pool without it",
+        (1, 2, 2, 2),
+    ),
+    "padded pool": image_case(
+        "[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[2, 2], pads=[1, 0, 0, 0]> (q)",
+        "pool (MaxPool): pads must be [0, 0, 0, 0], not [1, 0, 0, 0]; pool without it",
+        (1, 2, 4, 3),
+    ),
+    "dilated pool": image_case(
+        "[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[2, 2], dilations=[2, 2]> (q)",
+        "pool (MaxPool): dilations must be [1, 1], not [2, 2]; pool without it",
+        (1, 2, 2, 2),
+    ),
+    "pool with auto_pad": image_case(
+        '[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[2, 2], auto_pad="SAME_LOWER"> (q)',
+        "pool (MaxPool): auto_pad must be NOTSET, not SAME_LOWER; give pads",
+        PIXELS,
+    ),
+    "1-d pool": (
+        "[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[2]> (q)",
+        (1, 2, 4),
+        (1, 2, 3),
+        {},
+        "pool (MaxPool): input must be (H, W, C), not (4, 2); pool before flattening",
+    ),
+    "dense layer of an image": image_case(
+        "[in] q = Quant (x, half, zero, four) v = Quant (w, half, zero, three) [fc] y = MatMul (q, v)",
+        "fc (MatMul): weights must be (32, C) for an input of (4, 4, 2), not (4, 3); flatten it",
+        (1, 2, 4, 3),
+        w=np.ones((4, 3)),
+    ),
+    "reshape to an image": dense_case(
+        "[in] q = Quant (x, half, zero, four) [view] y = Reshape (q, newshape)",
+        "view (Reshape): result must be (N, 2), not (1, 2, 1); reshape to a flat vector only",
+        newshape=np.array([1, 2, 1]),
+    ),
+    "transpose of data": dense_case(
+        "[in] q = Quant (x, half, zero, four) [turn] y = Transpose (q)",
+        "turn (Transpose): input must be a constant matrix, not a tensor of the network; keep the network channels-first",
+    ),
+    "output bent": dense_case(
+        f"{DENSE} m = MatMul (q, v) y = Relu (m)",
+        "y (output): output must be affine in the last accumulator, not bent by Relu; put a quantiser after it",
+    ),
+    "output constant": dense_case(
+        f"{DENSE} m = MatMul (q, v) y = Mul (m, c)",
+        "y (output): slope of every score must not be 0, as that of score 1 is; train again; a batch norm's weight is zero",
+        c=np.array([1.0, 0.0, 1.0]),
+    ),
+    "output flattened": image_case(
+        f"{CONV} c = Conv (q, v) y = Flatten (c)",
+        "y (output): output must keep its axes, not be a flattened image of (2, 3, 3); end before the Flatten",
+        (1, 18),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS.values(), ids=REFUSALS)
+def test_what_cannot_be_exact_is_refused(case: Refusal) -> None:
+    body, shape, result, constants, message = case
+    model = graph(body, shape, result, **constants)
+    with pytest.raises(UnsupportedOperatorError) as refused:
+        lower(model, "model.onnx")
+    assert str(refused.value) == f"model.onnx: {message}"
+
+
+def test_problems_are_told_one_by_one_too() -> None:
+    with pytest.raises(UnsupportedOperatorError) as refused:
+        lower(graph("[a] s = Sigmoid (x) [b] t = Tanh (s) y = Relu (t)", IN, IN))
+    assert [(problem.node, problem.op_type) for problem in refused.value.problems] == [("a", "Sigmoid"), ("b", "Tanh")]
+
+
+@pytest.mark.parametrize("second", ["input", "output"])
+def test_second_input_or_output_is_refused(second: str) -> None:
+    model = graph(f"{DENSE} y = MatMul (q, v)", IN, OUT, w=W)
+    port = getattr(model.graph, second).add()
+    port.CopyFrom(model.graph.input[0])
+    port.name = "z" if second == "input" else "q"
+    counts = "2 and 1" if second == "input" else "1 and 2"
+    says = f"model: g (graph): network must have one input and one output, not {counts}; export one path of it"
+    with pytest.raises(UnsupportedOperatorError, match=f"^{re.escape(says)}$"):
+        lower(model)
+
+
+def test_network_exported_as_qcdq_is_refused_by_every_node(tmp_path: Path) -> None:
+    recipe = Recipe(weight_bit_width=8, activation_bit_width=8)
+    network = chain(input=input_quantizer(recipe, 0.0, 1.0), fc=dense(recipe, 4, 3, weight_bit_width=8, bias=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        export_onnx_qcdq(network.eval(), args=torch.zeros(1, 4), export_path=str(tmp_path / "qcdq.onnx"), dynamo=False)
+    with pytest.raises(UnsupportedOperatorError) as refused:
+        lower(load(tmp_path / "qcdq.onnx"), "qcdq.onnx")
+    lines = str(refused.value).splitlines()
+    assert {line.rpartition("; ")[2] for line in lines if "Linear)" in line} == {QCDQ}
+    assert len({problem.node for problem in refused.value.problems}) == len(lines) >= 3

@@ -170,6 +170,14 @@ def test_integers_of_another_shape_are_refused() -> None:
         first_difference(FIXED, {"fc2": TRACES["fixed"]["fc2"][:, :3]}, CODES["fixed"])
 
 
+def test_cause_that_few_inputs_tell_says_so() -> None:
+    found, codes = TRACES["fixed"]["fc2"][:1].copy(), CODES["fixed"][:1]
+    found[0, 1] += 3
+    difference = first_difference(FIXED, {"fc2": found}, codes)
+    assert difference is not None
+    assert difference.detail == "bias [1] acts as 3, not 0 (told from 1 input only)"
+
+
 def test_arbitrary_integers_have_no_cause() -> None:
     noise = np.random.default_rng(3).integers(-20, 20, TRACES["fixed"]["fc1"].shape)
     difference = difference_of("fixed", "fc1", noise)
