@@ -192,13 +192,13 @@ class Conv2d(Linear):
         top, left, bottom, right = self.padding
         if any(self.padding):
             codes = np.pad(codes, ((0, 0), (top, bottom), (left, right), (0, 0)))
-        height, width, _, filters = self.weight.shape
+        height, width, channels, filters = self.weight.shape
         if self.magnitude(format) < 2**24:
             codes = codes.astype(np.float32)  # half the memory to gather
         windows = sliding_window_view(codes, (height, width), axis=(1, 2))  # (N, H', W', C, KH, KW)
         windows = windows[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
         positions = windows.shape[:3]
-        rows = windows.reshape(prod(positions), -1)  # (N * H' * W', KH * KW * C)
+        rows = windows.reshape(prod(positions), height * width * channels)  # (N * H' * W', KH * KW * C)
         return self._product(rows, format).reshape(*positions, filters)
 
 
@@ -341,4 +341,4 @@ class Flatten(Operation):
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Reshape."""
-        return codes.reshape(len(codes), -1)
+        return codes.reshape(len(codes), prod(codes.shape[1:]))

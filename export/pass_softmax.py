@@ -2,6 +2,8 @@
 
 from qonnx.core.modelwrapper import ModelWrapper
 
+from bitwright.export.pass_identities import bypass
+
 FINAL = ("Softmax", "LogSoftmax")
 
 
@@ -14,7 +16,5 @@ def final_softmax(model: ModelWrapper) -> str | None:
 def remove_final_softmax(model: ModelWrapper) -> ModelWrapper:
     """Return the graph that ends before its final softmax."""
     if final_softmax(model):
-        node = model.find_producer(model.graph.output[0].name)
-        model.graph.node.remove(node)
-        model.graph.output[0].name = node.input[0]
+        bypass(model, model.find_producer(model.graph.output[0].name))
     return model

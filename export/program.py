@@ -119,8 +119,9 @@ class Program:
         if isinstance(form, Bipolar):
             outside |= codes == 0
         if outside.any():
+            range_ = "-1 or 1" if isinstance(form, Bipolar) else f"from {form.lowest} to {form.highest}"
             raise ValueError(
-                f"program: input must be integers from {form.lowest} to {form.highest}, not {int(codes[outside][0])}; "
+                f"program: input must be integers {range_}, not {int(codes[outside][0])}; "
                 "quantise it as interface.json says"
             )
 

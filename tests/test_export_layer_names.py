@@ -41,7 +41,13 @@ def test_node_without_a_name_has_its_operators() -> None:
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("a.b-c/d", "a_b_c_d"), ("0.conv", "layer_0_conv"), ("_x", "layer__x"), ("été", "layer__t_"), ("conv:1", "conv_1")],
+    [
+        ("a.b-c/d", "a_b_c_d"),
+        ("0.conv", "layer_0_conv"),
+        ("_x", "layer__x"),
+        ("été", "layer__t_"),
+        ("conv:1", "conv_1"),
+    ],
 )
 def test_name_is_an_identifier_of_cpp(given: str, name: str) -> None:
     assert layer_name(node(given), set()) == name

@@ -17,12 +17,13 @@ ACCUMULATOR = FixedPoint(24, 24)
 MANY = st.floats(-4, 4, width=32)
 TINY_OR_HUGE = st.builds(lambda sign, exponent: sign * 2.0**exponent, st.sampled_from([-1, 1]), st.integers(-60, 60))
 CONSTANTS = st.one_of(MANY, TINY_OR_HUGE, st.just(0.0), st.sampled_from([0.5, -0.5, 0.25, 0.75, -1.5, 0.3, 1 / 3]))
+CHANNELS = st.tuples(CONSTANTS, CONSTANTS, st.integers(-300, 300), st.integers(0, 600))
 
 
 def network_codes(codes: Integers, slope: Any, offset: Any, form: FixedPoint) -> Integers:  # noqa: ANN401
     """What a network computes: one float32 product, one float32 sum, round, clip."""
     values = codes.astype(np.float32) * np.float32(slope) + np.float32(offset)
-    return np.clip(np.rint(values), form.lowest, form.highest).astype(np.int64)
+    return np.asarray(np.clip(np.rint(values), form.lowest, form.highest), np.int64)
 
 
 def step_function(interval: Interval, slope: Any, offset: Any, form: FixedPoint) -> StepFunction:  # noqa: ANN401
@@ -105,6 +106,12 @@ def test_line_that_is_not_finite_or_falls_the_other_way_or_is_too_steep_has_no_a
     steps = StepFunction(np.array([[0, 3, 6]]), np.array([True]), Interval(np.array([-9]), np.array([9])))
     assert find_multiply_add(steps, Line(np.array([slope]), np.array([offset])), 0) is None
     assert find_multiply_add(steps, Line(np.array([1 / 3]), np.array([0.5])), 0) is not None
+
+
+def test_line_whose_sums_float64_could_not_hold_has_no_affine() -> None:
+    steps = StepFunction(np.array([[0, 0, 0]]), np.array([True]), Interval(np.array([-9]), np.array([9])))
+    found = [find_multiply_add(steps, Line(np.array([2.0**e]), np.array([2.0])), 0) for e in (47, 48)]
+    assert [affine is None for affine in found] == [False, True]
 
 
 def test_steps_on_no_line_have_no_affine() -> None:

@@ -30,6 +30,7 @@ from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint, format_of
 
 INT8 = FixedPoint(8, 8)
+NARROW = format_of(0.5, 4, signed=True, narrow=True)
 SEEDS = st.integers(0, 2**32 - 1)
 IMAGE = (5, 6, 2)
 
@@ -175,6 +176,7 @@ def test_products_are_exact_at_every_magnitude(kind: str, largest: int) -> None:
     for bit in range(51):  # one bit of the weights at a time: small numbers, exact on any path
         part = (np.abs(operation.weight) >> bit & 1) * np.sign(operation.weight)
         shifted += _with(operation, part, None).run(codes, form) << bit
+    assert operation.bias is not None
     assert (operation.run(codes, form) == shifted + operation.bias).all()
 
 
@@ -182,6 +184,23 @@ def _with(operation: Linear, weight: Integers, bias: Integers | None) -> Linear:
     if isinstance(operation, Conv2d):
         return Conv2d("conv", "x", weight, INT8, bias, operation.stride, operation.padding)
     return Dense("fc", "x", weight, INT8, bias)
+
+
+@pytest.mark.parametrize("limit", [2**24, 2**53])
+def test_sum_just_above_what_a_float_holds_is_exact(limit: int) -> None:
+    bit = FixedPoint(1, 1, signed=False)
+    weight = np.array([limit, 1]).reshape(2, 1)
+    assert Dense("fc", "x", weight, INT8, None).run(np.array([[1, 1]]), bit).tolist() == [[limit + 1]]
+    conv = Conv2d("conv", "x", weight.reshape(1, 2, 1, 1), INT8, None, (1, 1), (0, 0, 0, 0))
+    assert conv.run(np.ones((1, 1, 2, 1), np.int64), bit).tolist() == [[[[limit + 1]]]]
+
+
+@pytest.mark.parametrize("code", [2**24 + 1, 2**53 + 1])
+def test_code_just_above_what_a_float_holds_is_kept(code: int) -> None:
+    conv = Conv2d("conv", "x", np.ones((1, 1, 1, 1), np.int64), INT8, None, (1, 1), (0, 0, 0, 0))
+    wide = FixedPoint(60, 60)
+    assert conv.run(np.array([[[[code]]]]), wide).tolist() == [[[[code]]]]
+    assert Dense("fc", "x", np.ones((1, 1), np.int64), INT8, None).run(np.array([[code]]), wide).tolist() == [[code]]
 
 
 def test_magnitude_bounds_every_partial_sum() -> None:
@@ -224,16 +243,14 @@ def test_requantize_rounds_the_exact_quotient_half_to_even_and_saturates(
 def test_multiply_add_rounds_the_exact_sum_half_to_even_and_saturates(
     codes: list[int], multiplier: list[int], offset: list[int], shift: int, narrow: bool
 ) -> None:
-    form = format_of(1.0, 6, True, narrow)
+    form = format_of(1.0, 6, signed=True, narrow=narrow)
     operation = MultiplyAdd("act", "fc", np.array(multiplier), np.array(offset), shift, form)
     exact = [Fraction(x * m + o, 2**shift) for x, m, o in zip(codes, multiplier, offset, strict=True)]
     wanted = [min(max(half_even(value), -32 + narrow), 31) for value in exact]
     assert operation.run(np.array([codes]), INT8).tolist() == [wanted]
 
 
-@pytest.mark.parametrize(
-    "form", [Bipolar(), format_of(1.0, 1, False), format_of(0.5, 3, True), format_of(2.0, 2, True, True)]
-)
+@pytest.mark.parametrize("form", [Bipolar(), format_of(1.0, 1, signed=False), format_of(0.5, 3, signed=True), NARROW])
 @settings(deadline=None)
 @given(seed=SEEDS)
 def test_threshold_counts_up_or_down_from_an_end_of_the_format(form: Bipolar | FixedPoint, seed: int) -> None:
@@ -254,9 +271,9 @@ def test_threshold_counts_up_or_down_from_an_end_of_the_format(form: Bipolar | F
 @pytest.mark.parametrize(
     "operation",
     [
-        Requantize("act", "fc", format_of(0.5, 4, True, True)),
-        MultiplyAdd("act", "fc", np.ones(2, np.int64), np.ones(2, np.int64), 1, format_of(0.5, 4, True, True)),
-        Threshold("act", "fc", np.zeros((2, 14), np.int64), np.ones(2, bool), format_of(0.5, 4, True, True)),
+        Requantize("act", "fc", NARROW),
+        MultiplyAdd("act", "fc", np.ones(2, np.int64), np.ones(2, np.int64), 1, NARROW),
+        Threshold("act", "fc", np.zeros((2, 14), np.int64), np.ones(2, bool), NARROW),
     ],
     ids=lambda operation: type(operation).__name__,
 )

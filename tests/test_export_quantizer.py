@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.quant import quant
 
-from bitwright.export.quantizer import Quantizer
+from bitwright.export.quantizer import Floats, Quantizer
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint
 
@@ -20,8 +20,8 @@ EXPONENTS = st.integers(-12, 8)
 TIES = [np.nextafter(np.float32(k + 0.5), np.float32(way)) for k in range(-9, 9) for way in (-99, k + 0.5, 99)]
 
 
-def scales(exponents: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.exp2(np.array(exponents)).astype(np.float32)
+def scales(exponents: list[int]) -> Floats:
+    return np.array([2.0**exponent for exponent in exponents], np.float32)
 
 
 @settings(deadline=None)
@@ -32,7 +32,7 @@ def scales(exponents: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
     kind=st.sampled_from([(True, False), (True, True), (False, False)]),
 )
 def test_codes_are_those_of_the_quant_operator(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    values: Floats,
     exponents: list[int],
     bit_width: int,
     kind: tuple[bool, bool],
@@ -50,9 +50,7 @@ def test_codes_are_those_of_the_quant_operator(
 
 @settings(deadline=None)
 @given(values=arrays(np.float32, 6, elements=FLOATS), exponent=EXPONENTS)
-def test_codes_are_those_of_the_bipolar_quant_operator(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], exponent: int
-) -> None:
+def test_codes_are_those_of_the_bipolar_quant_operator(values: Floats, exponent: int) -> None:
     scale = np.float32(2.0**exponent)
     values = np.concatenate([values, np.array([0.0, -0.0, 1e-45, -1e-45], np.float32)])
     codes = Quantizer(np.array(scale), 1, signed=True, narrow=False, bipolar=True).codes(values)

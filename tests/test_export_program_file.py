@@ -1,0 +1,262 @@
+"""The program as a file: qonnx executes it to the program's own integers, and reading gives the program back."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+
+from bitwright.export.operations import (
+    Conv2d,
+    Dense,
+    Flatten,
+    Input,
+    Integers,
+    MaxPool2d,
+    MultiplyAdd,
+    Operation,
+    Requantize,
+    Threshold,
+)
+from bitwright.export.program import Program
+from bitwright.export.program_file import read, write
+from bitwright.export.qonnx_file import load, save
+from bitwright.quant.bipolar import Bipolar, Format
+from bitwright.quant.fixed_point import FixedPoint, format_of
+
+BATCH = 6
+Draw = st.DrawFn
+PORTS: tuple[Format, ...] = (Bipolar(), FixedPoint(4, 2), FixedPoint(3, 5, signed=False), FixedPoint(8, 0))
+WEIGHTS: tuple[Format, ...] = (Bipolar(), FixedPoint(3, 1), FixedPoint(5, 7))
+
+
+@st.composite
+def programs(draw: Draw) -> tuple[Program, Integers]:
+    """One to five operations of every kind, with formats of every kind, and input integers."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = draw(st.sampled_from([(4,), (4, 5, 2), (3, 3, 1)]))
+    form = draw(st.sampled_from(PORTS))
+    operations: list[Operation] = [Input("x", "", shape, form)]
+    for i in range(draw(st.integers(1, 5))):
+        tensor = Program(tuple(operations)).tensors[operations[-1].name]
+        operation = draw_operation(draw, rng, f"op{i}", operations[-1].name, tensor.shape, tensor.interval.ends)
+        operations.append(operation)
+        if max(map(abs, Program(tuple(operations)).output.interval.ends)) >= 2**22:
+            operations.append(Requantize(f"small{i}", operation.name, format_of(2.0**-3, 5, signed=True)))
+    if isinstance(form, Bipolar):
+        codes = rng.choice(np.array([-1, 1]), (BATCH, *shape))
+    else:
+        codes = rng.integers(form.lowest, form.highest + 1, (BATCH, *shape))
+    return Program(tuple(operations)), codes
+
+
+def draw_format(draw: Draw, most: int = 6) -> FixedPoint:
+    signed = draw(st.booleans())
+    narrow = signed and draw(st.booleans())
+    scale = 2.0 ** draw(st.integers(-4, 2))
+    return format_of(scale, draw(st.integers(1 + signed, most)), signed, narrow)
+
+
+def draw_operation(
+    draw: Draw, rng: np.random.Generator, name: str, source: str, shape: tuple[int, ...], ends: tuple[int, int]
+) -> Operation:
+    image, channels = len(shape) == 3, shape[-1]
+    kind = draw(st.sampled_from(["linear", "pool", "requantize", "affine", "threshold", "bits", "flatten"]))
+    outputs = draw(st.integers(1, 3))
+    weight_format: Format = draw(st.sampled_from(WEIGHTS))
+    weight_shape = (min(2, shape[0]), 1, channels, outputs) if image else (channels, outputs)
+    weight = rng.integers(weight_format.lowest, weight_format.highest + 1, weight_shape)
+    if isinstance(weight_format, Bipolar):
+        weight = np.where(weight >= 0, 1, -1)
+    bias = rng.integers(-99, 99, outputs) if draw(st.booleans()) else None
+    match kind:
+        case "linear" if image:
+            pads = (0, 0, 0, 0) if draw(st.booleans()) else (1, 0, 2, 1)
+            return Conv2d(name, source, weight, weight_format, bias, draw(st.sampled_from([(1, 1), (1, 2)])), pads)
+        case "linear":
+            return Dense(name, source, weight, weight_format, bias)
+        case "pool" if image and min(shape[:2]) >= 2:
+            return MaxPool2d(name, source, (2, 2), draw(st.sampled_from([(2, 2), (1, 2)])))
+        case "affine":
+            multiplier = rng.integers(-(2**20), 2**20, channels)
+            offset = rng.integers(-(2**30), 2**30, channels)
+            return MultiplyAdd(name, source, multiplier, offset, draw(st.integers(0, 24)), draw_format(draw))
+        case "threshold" | "bits":
+            form: Format = Bipolar() if kind == "bits" else draw_format(draw, most=4)
+            count = 1 if kind == "bits" else form.highest - form.lowest
+            low, high = ends[0] - 1, ends[1] + 2
+            thresholds = np.sort(rng.integers(low, high, (channels, count)), axis=1)
+            rising = rng.integers(0, 2, channels).astype(bool) if draw(st.booleans()) else np.ones(channels, bool)
+            return Threshold(name, source, thresholds, rising, form)
+        case "flatten" if image:
+            return Flatten(name, source)
+        case _:
+            return Requantize(name, source, draw_format(draw))
+
+
+def qonnx_integers(model: ModelWrapper, program: Program, codes: Integers) -> Integers:
+    """Execute the graph on the real values of input integers, and divide the result by its step."""
+    resized = ModelWrapper(model.model, make_deepcopy=True)
+    for port in [*resized.graph.input, *resized.graph.output, *resized.graph.value_info]:
+        if not port.name.endswith(".weight_quant") and resized.get_initializer(port.name) is None:
+            port.type.tensor_type.shape.dim[0].dim_value = len(codes)
+    values = (codes * program.input.format.step).astype(np.float32)
+    (outputs,) = execute_onnx(resized, {resized.graph.input[0].name: values}).values()
+    steps = outputs.astype(np.float64) / program.output.format.step
+    assert (steps == np.rint(steps)).all()
+    return steps.astype(np.int64).reshape(len(codes), -1)  # type: ignore[no-any-return]
+
+
+def same(left: Any, right: Any) -> bool:  # noqa: ANN401
+    return bool(np.array_equal(left, right)) if isinstance(left, np.ndarray) else bool(left == right)
+
+
+@settings(deadline=None, max_examples=150)
+@given(case=programs())
+def test_qonnx_executes_the_file_to_the_integers_of_the_program(case: tuple[Program, Integers]) -> None:
+    program, codes = case
+    assert (qonnx_integers(write(program), program, codes) == program(codes)).all()
+
+
+@settings(deadline=None, max_examples=150)
+@given(case=programs())
+def test_program_that_is_read_has_the_same_operations_formats_and_outputs(case: tuple[Program, Integers]) -> None:
+    program, codes = case
+    again = read(write(program))
+    assert [(type(o), o.name, o.source) for o in again.operations] == [
+        (type(o), o.name, o.source) for o in program.operations
+    ]
+    for before, after in zip(program.tensors.values(), again.tensors.values(), strict=True):
+        assert (before.shape, before.format) == (after.shape, after.format)
+        assert before.interval.lowest.tolist() == after.interval.lowest.tolist()
+    for left, right in zip(program.operations, again.operations, strict=True):
+        if not isinstance(left, MultiplyAdd):  # whose common factors of two are cancelled
+            assert all(same(value, vars(right)[key]) for key, value in vars(left).items())
+    assert (again(codes) == program(codes)).all()
+
+
+def affine() -> Program:
+    form = format_of(1.0, 8, signed=True)
+    wide = FixedPoint(24, 24)
+    return Program(
+        (
+            Input("x", "", (2,), wide),
+            MultiplyAdd("act", "x", np.array([2**26 + 1, -(2**26) - 1]), np.array([2**45 + 1, 1]), 46, form),
+        )
+    )
+
+
+def test_products_of_more_than_24_bits_are_executed_exactly() -> None:
+    program = affine()
+    ends = [-(2**23), -(2**20) - 1, -(2**18), 0, 1, 2**18, 2**19, 2**23 - 1]
+    codes = np.array([[end, end] for end in ends])
+    assert (qonnx_integers(write(program), program, codes) == program(codes)).all()
+    assert (read(write(program))(codes) == program(codes)).all()
+
+
+def test_files_are_one_self_contained_valid_graph(tmp_path: Path) -> None:
+    program = small()
+    save(write(program), tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    codes = np.array([[1, -2], [-8, 7]])
+    assert (read(load(tmp_path / "model.onnx"))(codes) == program(codes)).all()
+
+
+@pytest.mark.parametrize("name", ["x", "y", "output"])
+def test_operation_may_be_called_as_tensors_usually_are(name: str) -> None:
+    code = FixedPoint(4, 4)
+    program = Program((Input(name, "", (2,), code), Dense("fc", name, np.array([[1], [2]]), code, None)))
+    codes = np.array([[1, -2], [-8, 7]])
+    assert qonnx_integers(write(program), program, codes).tolist() == [[-3], [6]]
+    assert read(write(program))(codes).tolist() == [[-3], [6]]
+
+
+def small() -> Program:
+    code = FixedPoint(4, 2)
+    return Program(
+        (
+            Input("in", "", (2,), code),
+            Dense("fc", "in", np.array([[1, 2, 0], [3, -4, 1]]), code, np.array([1, 2, 3])),
+            MultiplyAdd("act", "fc", np.array([3, 4, 5]), np.array([1, 2, 3]), 2, format_of(0.5, 4, signed=True)),
+            Threshold("sign", "act", np.array([[0], [1], [2]]), np.array([True, False, True]), Bipolar()),
+        )
+    )
+
+
+def constant(model: ModelWrapper, name: str, value: NDArray[Any] | float) -> None:
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            old = numpy_helper.to_array(tensor)
+            tensor.CopyFrom(numpy_helper.from_array(np.broadcast_to(np.asarray(value, old.dtype), old.shape), name))
+
+
+def without(model: ModelWrapper, name: str) -> None:
+    model.graph.initializer.remove(next(tensor for tensor in model.graph.initializer if tensor.name == name))
+
+
+def foreign_node(model: ModelWrapper) -> None:
+    model.graph.node.append(onnx.helper.make_node("Sigmoid", ["sign"], ["last"]))
+
+
+CHANGES: dict[str, tuple[Callable[[ModelWrapper], None], str]] = {
+    "weight off the grid": (
+        lambda model: constant(model, "fc.weight", 0.3),
+        "fc.weight: values must be multiples of 0.25, not 0.30000001192092896",
+    ),
+    "scale": (
+        lambda model: constant(model, "act.scale", 0.3),
+        "scale: value must be a power of two, not 0.30000001192092896; set restrict_scaling_type to POWER_OF_TWO",
+    ),
+    "multiplier": (
+        lambda model: constant(model, "act.multiplier", np.nan),
+        "act: multiplier and offset must be finite, not NaN or infinite",
+    ),
+    "bias gone": (lambda model: without(model, "sign.thresholds"), "'sign.thresholds'"),
+    "other node": (foreign_node, "'Sigmoid'"),
+}
+
+
+@pytest.mark.parametrize(("change", "says"), CHANGES.values(), ids=CHANGES)
+def test_file_that_was_changed_is_refused(change: Callable[[ModelWrapper], None], says: str) -> None:
+    model = write(small())
+    change(model)
+    message = f"lowered.onnx: model must be as `bitwright export` wrote it, not changed ({says}); export it again"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        read(model, "lowered.onnx")
+
+
+@pytest.mark.parametrize("mark", [None, "2"])
+def test_file_of_another_origin_or_version_is_refused(mark: str | None) -> None:
+    model = write(small())
+    del model.model.metadata_props[:]
+    if mark:
+        onnx.helper.set_model_props(model.model, {"bitwright.program": mark})
+    says = "model: model must be one that `bitwright export` lowered, not another ONNX file; lower it first"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        read(model)
+
+
+def test_operation_that_the_format_does_not_know_is_refused() -> None:
+    program = Program((Input("in", "", (2,), FixedPoint(4, 4)), Unknown("odd", "in")))
+    says = "odd: operation must be one that the table above names, not Unknown"
+    with pytest.raises(TypeError, match=f"^{re.escape(says)}$"):
+        write(program)
+
+
+class Unknown(Operation):
+    """An operation that no file can carry."""
+
+    def result_interval(self, interval: Any, shape: Any) -> Any:  # noqa: ANN401, D102
+        return interval
+
+    def result_format(self, format: Any, interval: Any) -> Any:  # noqa: A002, ANN401, D102
+        return format
