@@ -106,7 +106,7 @@ def read_interface(path: Path) -> Interface:
             host_before=tuple(found["host_before"]),
             host_after=tuple(found["host_after"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: interface must be as `bitwright export` wrote it, not changed; export again"
         ) from error

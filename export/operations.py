@@ -236,11 +236,10 @@ class MaxPool2d(Operation):
         return result
 
 
-@dataclass(frozen=True, eq=False)
-class Requantize(Operation):
-    """Cast to a quantiser's format: a shift by its scale, half to even, saturated. The cheapest activation."""
+class Quantizing(Operation):
+    """What ends in a quantiser's format, a field of each operation that does."""
 
-    format: FixedPoint
+    format: Format
 
     def result_interval(self, interval: Interval, shape: Shape) -> Interval:
         """Return the format's whole range."""
@@ -250,13 +249,20 @@ class Requantize(Operation):
         """Return the quantiser's format."""
         return self.format
 
+
+@dataclass(frozen=True, eq=False)
+class Requantize(Quantizing):
+    """Cast to a quantiser's format: a shift by its scale, half to even, saturated. The cheapest activation."""
+
+    format: FixedPoint
+
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Shift, round, saturate."""
         return self.format.cast(codes, format.fractional)
 
 
 @dataclass(frozen=True, eq=False)
-class MultiplyAdd(Operation):
+class MultiplyAdd(Quantizing):
     """``clip(round_half_even((code * multiplier + offset) / 2**shift))`` a channel: batch norm into a quantiser.
 
     Args:
@@ -271,14 +277,6 @@ class MultiplyAdd(Operation):
     shift: int
     format: FixedPoint
 
-    def result_interval(self, interval: Interval, shape: Shape) -> Interval:
-        """Return the format's whole range."""
-        return Interval.of_format(self.format, len(interval.lowest))
-
-    def result_format(self, format: Format, interval: Interval) -> Format:  # noqa: A002
-        """Return the quantiser's format."""
-        return self.format
-
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Multiply, add, shift, round, saturate."""
         sums = codes * self.multiplier + self.offset
@@ -286,7 +284,7 @@ class MultiplyAdd(Operation):
 
 
 @dataclass(frozen=True, eq=False)
-class Threshold(Operation):
+class Threshold(Quantizing):
     """Count the thresholds that a code reaches: any monotone quantiser, one bit or several, either direction a channel.
 
     A rising channel gives ``lowest + step * count``, a falling one ``highest - step * count``, where lowest and highest
@@ -301,14 +299,6 @@ class Threshold(Operation):
     thresholds: Integers
     rising: NDArray[np.bool_]
     format: Format
-
-    def result_interval(self, interval: Interval, shape: Shape) -> Interval:
-        """Return the format's whole range."""
-        return Interval.of_format(self.format, len(interval.lowest))
-
-    def result_format(self, format: Format, interval: Interval) -> Format:  # noqa: A002
-        """Return the quantiser's format."""
-        return self.format
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Compare and count."""

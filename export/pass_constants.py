@@ -2,7 +2,7 @@
 
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
-from qonnx.transformation.general import GiveUniqueNodeNames, RemoveStaticGraphInputs, RemoveUnusedTensors, SortGraph
+from qonnx.transformation.general import GiveUniqueNodeNames, RemoveUnusedTensors, SortGraph
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.remove import RemoveUnusedNodes
 
@@ -14,7 +14,6 @@ def fold_constants(model: ModelWrapper) -> ModelWrapper:
     """Return the graph with every shape known and every constant expression an initialiser; quantisers stay."""
     named = {node.output[0]: node.name for node in model.graph.node if node.name}
     for step in (
-        RemoveStaticGraphInputs(),
         InferShapes(),
         FoldConstants(exclude_op_types=KEPT),
         RemoveUnusedNodes(),

@@ -1,7 +1,7 @@
 """The integer program: the network as integers only, its executor, and the interval of every tensor."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,17 @@ class Tensor:
     shape: Shape
     format: Format
     interval: Interval
+
+
+NOTHING = Tensor((), Bipolar(), Interval(np.zeros(1, np.int64), np.zeros(1, np.int64)))
+"""What the input is computed from."""
+
+
+def result_of(operation: Operation, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return the result of an operation whose source is among ``tensors``."""
+    source = tensors.get(operation.source, NOTHING)
+    interval = operation.result_interval(source.interval, source.shape)
+    return Tensor(operation.result_shape(source.shape), operation.result_format(source.format, interval), interval)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +77,8 @@ class Program:
     def tensors(self) -> dict[str, Tensor]:
         """Shape, format and interval of every operation's result, by the operation's name."""
         tensors: dict[str, Tensor] = {}
-        nothing = Tensor((), Bipolar(), Interval(np.zeros(1, np.int64), np.zeros(1, np.int64)))
         for operation in self.operations:
-            source = tensors.get(operation.source, nothing)
-            interval = operation.result_interval(source.interval, source.shape)
-            tensors[operation.name] = Tensor(
-                operation.result_shape(source.shape), operation.result_format(source.format, interval), interval
-            )
+            tensors[operation.name] = result_of(operation, tensors)
         return tensors
 
     def __call__(self, codes: Integers, progress: Callable[[int], None] = lambda _: None) -> Integers:

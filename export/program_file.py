@@ -35,7 +35,7 @@ from bitwright.export.operations import (
     Shape,
     Threshold,
 )
-from bitwright.export.program import Program
+from bitwright.export.program import Program, Tensor, result_of
 from bitwright.quant.bipolar import Bipolar, Format
 from bitwright.quant.fixed_point import FixedPoint, format_of
 
@@ -240,6 +240,7 @@ def _read(model: ModelWrapper) -> Program:
     nodes = {node.output[0]: node for node in model.graph.node}
     operations: list[Operation] = []
     formats: dict[str, Format] = {}
+    tensors: dict[str, Tensor] = {}
 
     def codes(name: str, step: float) -> Integers:
         values = constants[name].astype(np.float64) / step
@@ -258,8 +259,8 @@ def _read(model: ModelWrapper) -> Program:
 
     def add(operation: Operation) -> None:
         operations.append(operation)
-        program = Program(tuple(operations))
-        formats[operation.name] = program.tensors[operation.name].format
+        tensors[operation.name] = result_of(operation, tensors)
+        formats[operation.name] = tensors[operation.name].format
 
     for node in model.graph.node:
         name, flags = node.output[0], {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}

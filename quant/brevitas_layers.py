@@ -32,6 +32,11 @@ STATISTICS_BATCHES = 16
 """Training batches after which an activation's scale, so far a statistic of its values, becomes a learned parameter."""
 
 
+SMALLEST_SCALE = 2.0**-12
+"""Scale of what is zero everywhere. Brevitas' own, 1e-10, is no power of two, and so far from the scales of living
+channels that the accumulators that join them would need thirty bits."""
+
+
 def input_quantizer(recipe: Recipe, lowest: float, highest: float) -> nn.Module:
     """Return the quantiser of a network's input, with a constant power-of-two scale.
 
@@ -99,8 +104,14 @@ def conv2d(
     )
 
 
-def activation(bit_width: int) -> nn.Module:
+def activation(bit_width: int, *, channels: int | None = None, axes: int = 2) -> nn.Module:
     """Return the activation of a width: ReLU in float, quantised ReLU, or the sign with the straight-through gradient.
+
+    Args:
+        bit_width: 1, 2 to 16, or 32.
+        channels: If given, each channel has a scale of its own. The layer that follows must have no bias: a bias lies on
+            the grid of one accumulator, and Brevitas knows the grid by a single scale.
+        axes: Of the tensor: 2 for ``(N, C)``, 4 for ``(N, C, H, W)``.
 
     >>> activation(1)(torch.tensor([-0.5, 0.0, 2.0])).value.tolist()
     [-1.0, 1.0, 1.0]
@@ -109,11 +120,20 @@ def activation(bit_width: int) -> nn.Module:
         return nn.ReLU()
     if bit_width == 1:
         return sign()
+    settings: dict[str, Any] = {"return_quant_tensor": True}
+    if channels is not None:
+        settings = {
+            "scaling_per_output_channel": True,
+            "per_channel_broadcastable_shape": (1, channels, *[1] * (axes - 2)),
+            "scaling_stats_permute_dims": (1, 0, *range(2, axes)),
+            "return_quant_tensor": False,
+        }
     return qnn.QuantReLU(
         act_quant=Uint8ActPerTensorFixedPoint,
         bit_width=bit_width,
         collect_stats_steps=STATISTICS_BATCHES,
-        return_quant_tensor=True,
+        scaling_min_val=SMALLEST_SCALE,
+        **settings,
     )
 
 
@@ -155,6 +175,7 @@ def _weights(recipe: Recipe, bit_width: int, bias: bool) -> dict[str, object]:
     return {
         "weight_quant": Int8WeightPerTensorFixedPoint,
         "weight_bit_width": bit_width,
+        "weight_scaling_min_val": SMALLEST_SCALE,
         "weight_scaling_per_output_channel": recipe.weight_scale == "per_channel",
         "bias_quant": Int16Bias if bias else None,
         **({"bias_bit_width": recipe.bias_bit_width} if bias else {}),

@@ -144,7 +144,7 @@ class RandomGraph:
                 self._elementwise(most=2)
                 self._quantize(uniform=False)
                 self._elementwise(most=1)
-                self._quantize(uniform=True)
+                self._quantize(uniform=False)
         if len(self._shape) == 3:
             self._conv()
         else:
@@ -153,7 +153,7 @@ class RandomGraph:
             self._pool()
         if not last:
             self._elementwise(most=3)
-            self._quantize(uniform=True)
+            self._quantize(uniform=False)
             if len(self._shape) == 3 and self._coin():
                 self._pool()
 

@@ -27,6 +27,7 @@ from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.mlp import MLP
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer, sign
+from bitwright.quant.fixed_point import FixedPoint
 from bitwright.quant.recipe import Recipe
 
 with warnings.catch_warnings():  # an optional kernel that this project has no use for
@@ -79,6 +80,24 @@ def pool_after_activation() -> nn.Module:
         pool1=nn.MaxPool2d((2, 3), stride=(2, 1)),
         flatten=nn.Flatten(),
         out=dense(r, 4 * 4 * 5, 5, weight_bit_width=4, bias=False),
+    )
+
+
+def scale_a_channel() -> nn.Module:
+    r = Recipe(weight_bit_width=3)
+    return chain(
+        input=input_quantizer(r, 0.0, 1.0),
+        conv1=conv2d(r, 2, 4, 3, weight_bit_width=3, bias=False),
+        norm1=BatchNorm(4),
+        act1=activation(3, channels=4, axes=4),
+        conv2=conv2d(r, 4, 3, 2, weight_bit_width=1, bias=False),
+        norm2=BatchNorm(3),
+        act2=activation(4, channels=3, axes=4),
+        flatten=nn.Flatten(),
+        fc=dense(r, 3 * 7 * 6, 6, weight_bit_width=4, bias=False),
+        norm3=BatchNorm(6),
+        act3=activation(2, channels=6),
+        out=dense(r, 6, 5, weight_bit_width=4, bias=False),
     )
 
 
@@ -135,6 +154,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "lenet_binary": (lambda: small_lenet({"weight_bit_width": 1, "activation_bit_width": 1}), IMAGE),
     "pool_after_activation": (pool_after_activation, IMAGE),
     "one_bit_input": (one_bit_input, IMAGE),
+    "scale_a_channel": (scale_a_channel, IMAGE),
     "activation_last": (ends_in_activation, FEATURES),
     "softmax": (ends_in_softmax, FEATURES),
 }
@@ -268,6 +288,18 @@ def test_constants_after_a_flattened_image_are_put_channels_last(quantise: str) 
     body = f"{CONV} c = Conv (q, v) a = Quant (c, one, zero, eight) f = Flatten (a) m = Mul (f, many) {quantise} {tail}"
     many, scales, weight = rng.normal(0, 1, 18), np.exp2(rng.integers(-2, 2, (1, 18))), rng.integers(-3, 4, (18, 4)) / 2
     agrees(graph(body, (9, 2, 4, 4), (9, 4), k=K, w=weight, many=many, scales=scales, ones=np.ones(1)))
+
+
+def test_scales_a_channel_are_repeated_for_every_value_of_a_flattened_image() -> None:
+    weight, scales = np.random.default_rng(2).integers(-3, 4, (18, 4)) / 2, np.array([0.125, 0.5]).reshape(2, 1, 1, 1)
+    body = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (k, s, zero, four) c = Conv (q, v) f = Flatten (c)"
+    tail = "e = Quant (f, one, zero, four) [wf] u = Quant (w, half, zero, four) y = MatMul (e, u)"
+    agrees(graph(f"{body} {tail}", (9, 2, 4, 4), (9, 4), k=K, w=weight, s=scales))
+
+
+def test_port_neither_rounds_nor_saturates() -> None:
+    program = lower(graph(f"{DENSE} y = MatMul (q, v)", IN, OUT, w=W)).program
+    assert program.input.format == FixedPoint(4, 3)
 
 
 def test_image_that_is_flattened_at_once_is_taken_flat_in_the_order_of_the_network() -> None:
@@ -481,8 +513,9 @@ REFUSALS: dict[str, Refusal] = {
     "scales of an activation before a layer": dense_case(
         "[in] q = Quant (x, half, zero, four) [act] a = Quant (q, s, zero, four) v = Quant (w, half, zero, three) "
         "[fc] y = MatMul (a, v)",
-        "fc (MatMul): input must have one scale for all channels, not one each; use a per-tensor activation quantiser",
-        s=np.array([0.5, 1.0]),
+        "fc (MatMul): scales of the input's channels must be less than 2**24 apart, not 33554432; "
+        "use one scale, or let the bias quantiser take the accumulator's",
+        s=np.array([2.0**-25, 1.0]),
     ),
     "scales along another axis": image_case(
         f"{CONV} c = Conv (q, v) [act] y = Quant (c, s, zero, four)",
@@ -577,14 +610,14 @@ REFUSALS: dict[str, Refusal] = {
     "bias too coarse": dense_case(
         f"{DENSE} b = Quant (c, s, zero, four) [fc] y = Gemm (q, v, b)",
         "fc (Gemm): grids of bias and products must be less than 2**24 apart, not 16777216; "
-        "let the bias quantiser take the scale of the accumulator",
+        "use one scale, or let the bias quantiser take the accumulator's",
         c=np.zeros(3),
         s=2.0**22,
     ),
     "bias too fine": dense_case(
         f"{DENSE} b = Quant (c, s, zero, four) [fc] y = Gemm (q, v, b)",
         "fc (Gemm): grids of bias and products must be less than 2**24 apart, not 16777216; "
-        "let the bias quantiser take the scale of the accumulator",
+        "use one scale, or let the bias quantiser take the accumulator's",
         c=np.zeros(3),
         s=2.0**-26,
     ),
@@ -672,6 +705,11 @@ REFUSALS: dict[str, Refusal] = {
     ),
     "transpose of data": dense_case(
         "[in] q = Quant (x, half, zero, four) [turn] y = Transpose (q)",
+        "turn (Transpose): input must be a constant matrix, not a tensor of the network; "
+        "keep the network channels-first",
+    ),
+    "transpose of constants that keeps their axes": dense_case(
+        f"{DENSE} [turn] t = Transpose <perm=[0, 1]> (v) y = MatMul (q, t)",
         "turn (Transpose): input must be a constant matrix, not a tensor of the network; "
         "keep the network channels-first",
     ),

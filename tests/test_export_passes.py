@@ -77,11 +77,17 @@ def test_names_are_given_only_to_nodes_without_one() -> None:
 
 
 def test_nodes_are_sorted_and_those_without_a_reader_dropped() -> None:
-    model = model_of("a = Relu (x) y = Neg (a) z = Sigmoid (a)")
-    last = model.graph.node[1]
-    model.graph.node.remove(last)
+    model = model_of("a = Relu (x) b = Neg (a) y = Relu (b) z = Sigmoid (a)")
+    last = model.graph.node[2]
     model.graph.node.insert(0, last)
-    assert op_types(fold_constants(model)) == ["Relu", "Neg"]
+    del model.graph.node[3]
+    assert op_types(model) == ["Relu", "Relu", "Neg", "Sigmoid"]
+    sorted_model = fold_constants(model)
+    assert op_types(sorted_model) == ["Relu", "Neg", "Relu"]
+    assert (
+        executed(sorted_model, VALUES).tolist()
+        == executed(model_of("a = Relu (x) b = Neg (a) y = Relu (b)"), VALUES).tolist()
+    )
 
 
 def test_initialisers_are_no_inputs() -> None:
