@@ -1,1 +1,1 @@
-"""Ranges measured on data, post-training quantisation, the search for the least precision: the place is kept for them."""
+"""Ranges measured on data, post-training quantisation, the search for the least precision: none of it is here yet."""

@@ -146,7 +146,7 @@ def _write_inputs(experiment: Experiment, run: RunFolder, data_dir: Path | None,
 
     split = dataset.load_test(experiment.data.name, data_dir, console=err)
     codes = input_codes(lower(load(run.qonnx), str(run.qonnx)), split.inputs.astype(np.float32) * np.float32(scale))
-    save_array(run.inputs, codes.astype(np.int16))
+    save_array(run.inputs, codes.astype(np.int32))
     save_array(run.labels, split.labels)
     run.finish("inputs", key, 0.0, unchanged=written)
 
@@ -156,7 +156,7 @@ def load_program(run: RunFolder) -> Program:
     return read_program(load(run.lowered), str(run.lowered))
 
 
-def save_array(path: Path, array: Integers | NDArray[np.int16]) -> None:
+def save_array(path: Path, array: Integers | NDArray[np.int32]) -> None:
     """Write an array whole or not at all."""
     partial = path.with_name(f".{path.name}.partial.npy")
     np.save(partial, array)

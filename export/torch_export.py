@@ -1,11 +1,7 @@
 """From a Brevitas network to a QONNX file, through Brevitas' own exporter. Imports torch."""
 
-import contextlib
-import io
-import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -15,6 +11,8 @@ from torch import nn
 with warnings.catch_warnings():  # of Brevitas to itself
     warnings.simplefilter("ignore")
     from brevitas.export import export_qonnx
+
+from bitwright.export.quiet import quiet
 
 
 def write_qonnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
@@ -31,26 +29,8 @@ def write_qonnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
     network = network.eval()
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
         written = Path(scratch) / path.name
-        with _quiet():  # torch may put the weights into a file beside
+        with quiet("torch.onnx"):  # torch may put the weights into a file beside
             export_qonnx(network, input_t=torch.zeros(1, *input_shape), export_path=str(written))
         whole = Path(scratch) / "whole.onnx"
         onnx.save(onnx.load(written), whole)
         whole.replace(path)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter, which reports its progress and its own deprecations on every stream there is."""
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        exporter.setLevel(level)

@@ -1,13 +1,9 @@
 """The hls4ml project of a program: built from its layer list, audited type by type, written whole or not at all."""
 
-import contextlib
 import copy
-import io
-import logging
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ with warnings.catch_warnings():
 
 from bitwright.export.precision import Precision
 from bitwright.export.program import Program
+from bitwright.export.quiet import quiet
 from bitwright.hls.layer_list import LayerList, layer_list
 from bitwright.hls.target import Target
 from bitwright.hls.threshold_layer import register
@@ -46,11 +43,11 @@ def write_project(program: Program, precision: Precision, target: Target, folder
     partial.parent.mkdir(parents=True, exist_ok=True)
     register(target.backend)
     layers = layer_list(program, precision, target)
-    with _quiet():
+    with quiet("hls4ml"):
         model = _model(layers, target, partial)
         model.config.trace_output = True  # writes taps, silent until `bitwright diff` asks; synthesis does not see them
     _audit(model, layers, target)
-    with _quiet():
+    with quiet("hls4ml"):
         model.write()
     _make_relocatable(partial, folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,16 +110,3 @@ def _make_relocatable(partial: Path, folder: Path) -> None:
             text = path.read_text()
             if str(partial) in text:
                 path.write_text(re.sub(re.escape(str(partial)), str(folder), text))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep hls4ml's progress messages off the terminal."""
-    logging.getLogger("hls4ml").setLevel(logging.ERROR)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield

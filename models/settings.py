@@ -64,5 +64,9 @@ class TrainSettings(BaseModel):
     )
     logger: Literal["csv", "tensorboard"] = Field("csv", description='Log of every epoch: "csv" or "tensorboard".')
     accelerator: Literal["cpu", "gpu", "auto"] = Field("cpu", description='Where to train: "cpu", "gpu" or "auto".')
+    threads: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Threads of each process on the CPU; 0: one a core. Small networks are fastest with 1.",
+    )
     devices: Positive = Field(1, description="Devices (on the CPU: processes) that train side by side.")
     nodes: Positive = Field(1, description="Machines that train side by side (as Lightning's num_nodes).")

@@ -148,6 +148,8 @@ def train(
     """
     started = time.monotonic()
     L.seed_everything(seed, verbose=False)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     state = folder / "training"
     state.mkdir(parents=True, exist_ok=True)
     resume = ResumePoint(state / "resume.ckpt")

@@ -109,8 +109,8 @@ def activation(bit_width: int, *, channels: int | None = None, axes: int = 2) ->
 
     Args:
         bit_width: 1, 2 to 16, or 32.
-        channels: If given, each channel has a scale of its own. The layer that follows must have no bias: a bias lies on
-            the grid of one accumulator, and Brevitas knows the grid by a single scale.
+        channels: If given, each channel has a scale of its own. The layer that follows must have no bias: a bias lies
+            on the grid of one accumulator, and Brevitas knows the grid by a single scale.
         axes: Of the tensor: 2 for ``(N, C)``, 4 for ``(N, C, H, W)``.
 
     >>> activation(1)(torch.tensor([-0.5, 0.0, 2.0])).value.tolist()
