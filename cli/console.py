@@ -1,12 +1,16 @@
 """The terminal: progress and notes on standard error, results on standard output."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-out = Console(highlight=False, soft_wrap=True)
+PIPE_WIDTH = 200
+"""Columns where standard output is no terminal: tables keep their lines whole for grep."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 FEW = 1000
 """So many steps or more are worth a line at each tenth."""
 

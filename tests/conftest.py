@@ -12,7 +12,6 @@ from bitwright.cli.main import run
 @pytest.fixture
 def bitwright(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bitwright:
     """Run a command line in this process."""
-    monkeypatch.setenv("COLUMNS", "1000")
 
     def command(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr("sys.argv", ["bitwright", *map(str, arguments)])
