@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from bitwright.cli.console import err
-from bitwright.cli.run_folder import resolve
+from bitwright.cli.experiment import explain
+from bitwright.cli.run_folder import RunFolder, resolve
+from bitwright.hls.target import Target
 from bitwright.hls.tool_error import ToolError
 
 INTERRUPTED = 130
@@ -142,7 +145,9 @@ def diff(
     """
     from bitwright.cli import stage_diff  # noqa: PLC0415
 
-    _, run = resolve(experiment, runs_dir, overrides or ())
+    run = RunFolder(experiment)
+    if not run.lowered.is_file():  # else a run's folder, or what `convert` wrote
+        _, run = resolve(experiment, runs_dir, overrides or ())
     _verdict(stage_diff.diff(run, inputs))
 
 
@@ -155,6 +160,58 @@ def lower(
     from bitwright.cli import stage_lower  # noqa: PLC0415
 
     stage_lower.lower_file(model, to)
+
+
+@app.command()
+def convert(
+    model: Annotated[Path, typer.Argument(help="A QONNX file, from Brevitas or elsewhere.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Float inputs (N, ...), a .npy file [default: random, over the whole input range]."),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Random inputs, where none are given.")] = 1000,
+    io_type: Annotated[str, typer.Option(help="io_parallel or io_stream.")] = "io_parallel",
+    backend: Annotated[str, typer.Option(help="Vitis or Vivado.")] = "Vitis",
+    part: Annotated[str, typer.Option(help="Device, as the vendor spells it.")] = Target().part,
+    clock_period_ns: Annotated[float, typer.Option(help="Period of the clock to reach, in ns.")] = 5.0,
+    strategy: Annotated[str, typer.Option(help="Latency or Resource.")] = "Latency",
+    reuse_factor: Annotated[int, typer.Option(help="Times each multiplier is used.")] = 1,
+) -> None:
+    """Take any QONNX file to a compiled hls4ml project, proven to give the integers of qonnx's executor.
+
+    Needs no checkpoint and no torch. Writes the same files as a run; exit status 1 where an integer differs.
+    """
+    from bitwright.cli import stage_convert, stage_hls  # noqa: PLC0415
+
+    settings = {
+        "io_type": io_type,
+        "backend": backend,
+        "part": part,
+        "clock_period_ns": clock_period_ns,
+        "strategy": strategy,
+        "reuse_factor": reuse_factor,
+    }
+    try:
+        target = Target.model_validate(settings)
+    except ValidationError as error:
+        raise ValueError(f"convert: --{explain(error, Target)}") from error
+    run, verdict = stage_convert.convert(model, inputs, to, target, samples)
+    stage_hls.show(run, verdict)
+    _verdict(verdict.exact)
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A QONNX file, from Brevitas or elsewhere.")],
+) -> None:
+    """Show every layer's grid, interval and cost, what the host does, and what cannot be lowered and why.
+
+    Builds nothing. Exit status 2 where a node cannot be lowered; all such nodes are named.
+    """
+    from bitwright.cli import stage_inspect  # noqa: PLC0415
+
+    stage_inspect.inspect(model)
 
 
 @app.command()

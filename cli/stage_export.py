@@ -80,18 +80,28 @@ def run_levels(experiment: Experiment, run: RunFolder, data_dir: Path | None, *,
     sources = {"torch": run.checkpoint, "qonnx": run.qonnx, "program": run.lowered}
     levels = {"torch": torch_level, "qonnx": qonnx_level, "program": program_level}
     for level, compute in levels.items():
-        key = digest(sources[level], run.inputs, run.interface)
-        path = run.output(level)
-        if not again and run.is_current(level, key, unchanged=[path]):
-            continue
-        with progress_bar(f"{level} level", len(load_array(run.labels))) as count:
-            if level != "program":
-                test_values()
-            started = time.monotonic()
-            codes = compute(count)
-            seconds = time.monotonic() - started
-        save_array(path, codes)
-        run.finish(level, key, seconds, unchanged=[path])
+        run_level(run, level, sources[level], compute, again=again)
+
+
+def run_level(
+    run: RunFolder,
+    level: str,
+    source: Path,
+    compute: Callable[[Callable[[int], None]], Integers],
+    *,
+    again: bool = False,
+) -> None:
+    """Compute a level's output integers from its ``source`` file, unless that was done, and store them."""
+    key = digest(source, run.inputs, run.interface)
+    path = run.output(level)
+    if not again and run.is_current(level, key, unchanged=[path]):
+        return
+    with progress_bar(f"{level} level", len(load_array(run.inputs))) as count:
+        started = time.monotonic()
+        codes = compute(count)
+        seconds = time.monotonic() - started
+    save_array(path, codes)
+    run.finish(level, key, seconds, unchanged=[path])
 
 
 def _write_model(
@@ -138,11 +148,13 @@ def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.
 
 def _write_inputs(experiment: Experiment, run: RunFolder, data_dir: Path | None, scale: float) -> None:
     """Write the test set as the integers that the chip gets."""
-    key = digest(run.qonnx, experiment.data.name)
+    from bitwright.models import dataset  # noqa: PLC0415
+
+    folder = "" if experiment.data.name == "digits" else str(dataset.data_folder(data_dir))
+    key = digest(run.qonnx, experiment.data.name, folder)
     written = [run.inputs, run.labels]
     if run.is_current("inputs", key, unchanged=written):
         return
-    from bitwright.models import dataset  # noqa: PLC0415
 
     split = dataset.load_test(experiment.data.name, data_dir, console=err)
     codes = input_codes(lower(load(run.qonnx), str(run.qonnx)), split.inputs.astype(np.float32) * np.float32(scale))

@@ -16,6 +16,7 @@ from bitwright.export.operations import Linear
 from bitwright.export.precision import read_precision
 from bitwright.hls.csim import run_csim
 from bitwright.hls.csim_build import build_library, content_key, source_files
+from bitwright.hls.target import Target
 from bitwright.hls.verification import LEVELS, Verification, verify
 from bitwright.hls.weight_files import check_weight_files
 
@@ -28,16 +29,15 @@ def hls(experiment: Experiment, run: RunFolder) -> Verification:
         ToolError: If there is no compiler, or it fails.
         OSError: If a file cannot be read or written.
     """
-    write(experiment, run)
+    write(experiment.hls, run)
     simulate(run)
     return judge(run)
 
 
-def write(experiment: Experiment, run: RunFolder) -> None:
+def write(target: Target, run: RunFolder) -> None:
     """Write the hls4ml project where program, types or target changed."""
     program = load_program(run)
     precision = read_precision(run.precision, program)
-    target = experiment.hls
     key = digest(run.lowered, run.precision, target.model_dump_json(), str(installed()))
     if run.is_current("project", key, present=[run.project]):
         note(f"hls: {run.project} is up to date")
@@ -105,7 +105,7 @@ def judge(run: RunFolder) -> Verification:
             f"{run.path / 'outputs'}: outputs must be there to compare, not missing; run `bitwright export` first"
         )
     port = read_interface(run.interface).output
-    labels = load_array(run.labels)
+    labels = load_array(run.labels) if run.labels.exists() else None
     verdict = verify(outputs, labels, port, {level: run.seconds(level) for level in outputs})
     write_text(run.verification, verdict.text())
     if verdict.exact and run.project.exists():
@@ -124,7 +124,7 @@ def show(run: RunFolder, verdict: Verification) -> None:
         style = "red" if level.different else ""
         table.add_row(
             name,
-            f"{level.accuracy:.2%}",
+            "-" if level.accuracy is None else f"{level.accuracy:.2%}",
             f"{level.compared:,}",
             f"{level.different:,}",
             f"{level.seconds:.1f}",

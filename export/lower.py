@@ -78,7 +78,7 @@ def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
         The program and its scales.
 
     Raises:
-        UnsupportedOperatorError: If a node cannot be lowered exactly; every such node that can be known is named.
+        UnsupportedOperatorError: If a node cannot be lowered exactly; all are named, but for those behind one.
     """
     _refuse_unknown(file, model, REMOVED)
     inputs = [port.name for port in model.graph.input if model.get_initializer(port.name) is None]
@@ -88,18 +88,9 @@ def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
     softmax = final_softmax(remove_identities(ModelWrapper(model.model, make_deepcopy=True)))
     state = LoweringState(clean(model))
     _refuse_unknown(file, state.model)
-    for node in state.model.graph.node:
-        try:
-            RULES[node.op_type](state, node)
-        except RefusalError as refusal:
-            raise UnsupportedOperatorError(
-                file, [Problem(node.name or node.output[0], node.op_type, str(refusal), refusal.remedy)]
-            ) from refusal
-        except ValueError as error:
-            wrong, _, remedy = str(error).partition("; ")
-            raise UnsupportedOperatorError(
-                file, [Problem(node.name or node.output[0], node.op_type, wrong, remedy or "see docs/limits.md")]
-            ) from error
+    problems = _lower_nodes(state)
+    if problems:
+        raise UnsupportedOperatorError(file, problems)
     output = state.model.graph.output[0].name
     final = state.tensors.get(output)
     if final is None or state.input_quantizer is None:
@@ -109,6 +100,30 @@ def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
         )
     program = Program(tuple(state.operations))
     return LoweredNetwork(program, state.input_quantizer, _output_line(file, output, final, program), softmax)
+
+
+def _lower_nodes(state: LoweringState) -> list[Problem]:
+    """Lower every node; return what is wrong. What is computed from a refused node is passed over in silence."""
+    problems: list[Problem] = []
+    lost: set[str] = set()
+    for node in state.model.graph.node:
+        if lost.intersection(node.input):
+            lost.update(node.output)
+            continue
+        try:
+            RULES[node.op_type](state, node)
+        except RefusalError as refusal:
+            problems.append(_problem(node, str(refusal), refusal.remedy))
+            lost.update(node.output)
+        except ValueError as error:
+            wrong, _, remedy = str(error).partition("; ")
+            problems.append(_problem(node, wrong, remedy or "see docs/limits.md"))
+            lost.update(node.output)
+    return problems
+
+
+def _problem(node: NodeProto, wrong: str, remedy: str) -> Problem:
+    return Problem(node.name or node.output[0], node.op_type, wrong, remedy)
 
 
 def _refuse_unknown(file: str, model: ModelWrapper, also: tuple[str, ...] = ()) -> None:
@@ -121,7 +136,7 @@ def _unknown(node: NodeProto) -> Problem:
     known = ", ".join(sorted(RULES))
     remedy = REMEDIES.get(node.op_type, f"these can: {known}")
     wrong = f"operator must be one that can be lowered, not {node.op_type}"
-    return Problem(node.name or node.output[0], node.op_type, wrong, remedy)
+    return _problem(node, wrong, remedy)
 
 
 def _output_line(file: str, name: str, final: Lowered, program: Program) -> Line:

@@ -22,13 +22,13 @@ class LevelResult:
     Args:
         compared: Integers compared.
         different: Integers that differ; for the reference itself, outputs that are no integer.
-        accuracy: Share of inputs whose largest output is the label's.
+        accuracy: Share of inputs whose largest output is the label's; None where there are no labels.
         seconds: That the level took when it last ran.
     """
 
     compared: int
     different: int
-    accuracy: float
+    accuracy: float | None
     seconds: float
 
 
@@ -56,13 +56,13 @@ class Verification:
 
 
 def verify(
-    outputs: Mapping[str, Integers], labels: NDArray[np.int64], port: Port, seconds: Mapping[str, float]
+    outputs: Mapping[str, Integers], labels: NDArray[np.int64] | None, port: Port, seconds: Mapping[str, float]
 ) -> Verification:
     """Compare every level's output integers ``(N, values)`` with the first level's.
 
     Args:
         outputs: By level.
-        labels: ``(N,)``.
+        labels: ``(N,)``, or None where nobody knows them.
         port: The output's scale and offset, for the accuracy.
         seconds: By level.
 
@@ -74,7 +74,7 @@ def verify(
     results = {}
     for level in order:
         codes = outputs[level]
-        if codes.shape != reference.shape or len(codes) != len(labels):
+        if codes.shape != reference.shape or (labels is not None and len(codes) != len(labels)):
             raise ValueError(
                 f"outputs/{level}.npy: integers must be of shape {reference.shape}, not {codes.shape}; "
                 "delete it and run again"
@@ -84,7 +84,7 @@ def verify(
         results[level] = LevelResult(
             compared=codes.size,
             different=int(different.sum()),
-            accuracy=float((scores.argmax(axis=1) == labels).mean()),
+            accuracy=None if labels is None else float((scores.argmax(axis=1) == labels).mean()),
             seconds=round(seconds.get(level, 0.0), 3),
         )
-    return Verification(test_set=len(labels), levels=results)
+    return Verification(test_set=len(reference), levels=results)

@@ -746,6 +746,18 @@ def test_problems_are_told_one_by_one_too() -> None:
     assert [(problem.node, problem.op_type) for problem in refused.value.problems] == [("a", "Sigmoid"), ("b", "Tanh")]
 
 
+def test_all_problems_are_told_in_one_go() -> None:
+    body = (
+        "[in] q = Quant (x, half, zero, four) [wa] v = Quant (w, bad, zero, three) [a] m = MatMul (q, v) "
+        "[act] p = Quant (m, half, zero, four) [wb] u = Quant (w, nothing, zero, three) [b] y = MatMul (p, u)"
+    )
+    model = graph(body, IN, OUT, w=W, bad=np.array(0.3), nothing=np.array(0.0))
+    with pytest.raises(UnsupportedOperatorError) as refused:
+        lower(model, "model.onnx")
+    assert {problem.node for problem in refused.value.problems} == {"a", "wb"}
+    assert str(refused.value).count("\n") == 1
+
+
 @pytest.mark.parametrize("second", ["input", "output"])
 def test_second_input_or_output_is_refused(second: str) -> None:
     model = graph(f"{DENSE} y = MatMul (q, v)", IN, OUT, w=W)

@@ -1,0 +1,81 @@
+"""The command `inspect`: what a QONNX file is made of, before anything is built."""
+
+from math import prod
+from pathlib import Path
+
+from rich.table import Table
+
+from bitwright.cli.console import out
+from bitwright.export.interface import describe
+from bitwright.export.lower import lower
+from bitwright.export.operations import Linear, MultiplyAdd, Operation, Requantize, Threshold
+from bitwright.export.precision import ap_text, is_xnor, needs
+from bitwright.export.program import Program
+from bitwright.export.qonnx_file import load
+
+
+def inspect(model: Path) -> None:
+    """Print every layer's grid, interval, accumulator and constants, and what is left to the host.
+
+    Raises:
+        ValueError: If the file cannot be lowered: every node that cannot is named.
+    """
+    network = lower(load(model), str(model))
+    program = network.program
+    table = Table("layer", "what", "result", "type", "interval", "bits of constants", title=str(model))
+    for operation in program.operations:
+        tensor = program.tensors[operation.name]
+        lowest, highest = tensor.interval.ends
+        shape = "x".join(map(str, tensor.shape))
+        bits = constant_bits(operation, program)
+        table.add_row(
+            operation.name,
+            realisation(operation, program),
+            shape,
+            ap_text(tensor.format),
+            f"{lowest} .. {highest}",
+            f"{bits:,}" if bits else "",
+        )
+    out.print(table)
+    interface = describe(network)
+    for when, steps in (("before", interface.host_before), ("after", interface.host_after)):
+        for step in steps:
+            out.print(f"host, {when}: {step}", markup=False)
+    scale = interface.output.scale
+    shown = (
+        "a scale and an offset a score"
+        if isinstance(scale, tuple)
+        else f"integer * {scale} + {interface.output.offset}"
+    )
+    out.print(f"host, after: {shown} (interface.json)", markup=False)
+
+
+def realisation(operation: Operation, program: Program) -> str:
+    """Return how an operation is done in hardware."""
+    match operation:
+        case Linear() if is_xnor(operation, program):
+            return f"{type(operation).__name__}, XNOR and count"
+        case Linear():
+            return f"{type(operation).__name__}, weights {ap_text(operation.weight_format)}"
+        case Requantize():
+            return "shift, round, saturate"
+        case MultiplyAdd():
+            return f"multiply and add, {operation.shift} fraction bits"
+        case Threshold():
+            count = operation.thresholds.shape[1]
+            return "1 comparator" if count == 1 else f"{count} comparators"
+        case _:
+            return type(operation).__name__
+
+
+def constant_bits(operation: Operation, program: Program) -> int:
+    """Return the bits of an operation's constants: weights and biases, multipliers and offsets, or thresholds."""
+    sizes = {
+        "weight": getattr(operation, "weight", None),
+        "bias": getattr(operation, "bias", None),
+        "multiplier": getattr(operation, "multiplier", None),
+        "offset": getattr(operation, "offset", None),
+        "threshold": getattr(operation, "thresholds", None),
+    }
+    roles = needs(program)[operation.name]
+    return sum(roles[role].format.width * prod(values.shape) for role, values in sizes.items() if values is not None)
