@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitwright.export.elementwise import Elementwise, Line
+from bitwright.export.elementwise import Line, Step
 from bitwright.export.multiply_add import find_multiply_add
 from bitwright.export.operations import Integers, Interval, MultiplyAdd, Operation, Requantize, Threshold
 from bitwright.export.quantizer import Floats, Quantizer
 from bitwright.export.step_function import StepFunction, tabulate
-from bitwright.quant.bipolar import Format
+from bitwright.quant.bipolar import Bipolar, Format
 from bitwright.quant.fixed_point import FixedPoint
 
 MOST_COMPARATORS = 3
@@ -32,7 +32,7 @@ class Accumulator:
     format: Format
     interval: Interval
     scale: Floats
-    steps: tuple[Elementwise, ...]
+    steps: tuple[Step, ...]
 
     def values(self, codes: Integers) -> Floats:
         """Return what the network computes in float32 for codes ``(V, 1)`` or ``(V, C)``, before its quantiser."""
@@ -71,8 +71,11 @@ def lower_activation(name: str, source: Accumulator, quantizer: Quantizer) -> Op
     levels = (highest_code - lowest_code) // spacing + 1
     steps = tabulate(lambda codes: (flat.codes(source.values(codes)) - lowest_code) // spacing, source.interval, levels)
     form = quantizer.format()
-    threshold = Threshold(name, source.operation, steps.thresholds, steps.rising, form)
-    if quantizer.bipolar or not isinstance(form, FixedPoint):
+    thresholds = steps.thresholds
+    if isinstance(source.format, Bipolar):
+        thresholds = np.where(thresholds == 0, 1, thresholds)  # a wire knows no 0: what +1 reaches and -1 does not is 1
+    threshold = Threshold(name, source.operation, thresholds, steps.rising, form)
+    if quantizer.bipolar or not isinstance(form, FixedPoint) or isinstance(source.format, Bipolar):
         return threshold
     shift = Requantize(name, source.operation, form)
     if agrees(shift, source.format, steps, lowest_code):

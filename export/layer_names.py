@@ -33,8 +33,15 @@ def layer_name(node: NodeProto, taken: set[str]) -> str:
     name = re.sub(r"\W", "_", name, flags=re.ASCII)
     if not name[0].isalpha():
         name = f"layer_{name}"
-    if name in RESERVED:
-        name = f"{name}_layer"
+    return unique_name(f"{name}_layer" if name in RESERVED else name, taken)
+
+
+def unique_name(name: str, taken: set[str]) -> str:
+    """Return a name with a number where it is taken, and take it.
+
+    >>> unique_name("act", {"act"})
+    'act_1'
+    """
     unique, count = name, 0
     while unique in taken:
         count += 1

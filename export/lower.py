@@ -14,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.constants import QUANTIZERS
 from bitwright.export.elementwise import Line
-from bitwright.export.lower_elementwise import lower_elementwise
+from bitwright.export.lower_elementwise import KERNELS, lower_elementwise, lower_kernel
 from bitwright.export.lower_linear import lower_conv, lower_gemm, lower_matmul, lower_transpose
 from bitwright.export.lower_quantize import lower_quantizer
 from bitwright.export.lower_shape import lower_flatten, lower_max_pool
@@ -29,6 +29,7 @@ from bitwright.export.quantizer import Quantizer
 RULES: dict[str, Callable[[LoweringState, NodeProto], None]] = {
     **dict.fromkeys(QUANTIZERS, lower_quantizer),
     **dict.fromkeys(("Mul", "Div", "Add", "Sub", "Relu"), lower_elementwise),
+    **dict.fromkeys(KERNELS, lower_kernel),
     **dict.fromkeys(("Flatten", "Reshape"), lower_flatten),
     "Transpose": lower_transpose,
     "Gemm": lower_gemm,
@@ -44,9 +45,11 @@ REMOVED = ("Constant", *NOTHING, *FINAL)
 REMEDIES = {
     "QuantizeLinear": "export with brevitas.export.export_qonnx instead of export_onnx_qcdq",
     "DequantizeLinear": "export with brevitas.export.export_qonnx instead of export_onnx_qcdq",
+    **dict.fromkeys(
+        ("Elu", "Selu", "Softplus"), "use Relu, LeakyRelu, Sigmoid or Tanh: onnxruntime rounds it by position"
+    ),
     "Softmax": "leave it out, or let the network end in it",
     "LogSoftmax": "leave it out, or let the network end in it",
-    "BatchNormalization": "export bitwright.models.batch_norm.BatchNorm, or two operations: Mul, Add",
 }
 
 
@@ -150,9 +153,10 @@ def _output_line(file: str, name: str, final: Lowered, program: Program) -> Line
     *positions, channels = program.output.shape
     line = Line(np.broadcast_to(final.scale.astype(np.float64), (channels,)), np.zeros(channels))
     for step in final.steps:
-        if step.kind == "Relu":
-            raise refused("output must be affine in the last accumulator, not bent by Relu", "put a quantiser after it")
         line = line.then(step)
+        if step.kind == "Relu" or not np.isfinite(line.slope).all():
+            wrong = f"output must be affine in the last accumulator, not bent by {step.kind}"
+            raise refused(wrong, "put a quantiser after it")
     if not line.slope.all():
         raise refused(
             f"slope of every score must not be 0, as that of score {int((line.slope == 0).argmax())} is",

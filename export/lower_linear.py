@@ -1,19 +1,20 @@
 """Rules: dense layers and convolutions, of quantised weights."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 from onnx import NodeProto
 
 from bitwright.export.constants import QuantizedConstant
-from bitwright.export.layer_names import layer_name
+from bitwright.export.layer_names import layer_name, unique_name
 from bitwright.export.lower_shape import refuse_auto_pad
 from bitwright.export.lower_state import Lowered, LoweringState, RefusalError, attributes_of, check_scale
-from bitwright.export.operations import Conv2d, Dense, Integers, Linear
+from bitwright.export.operations import Conv2d, Dense, Integers, Linear, Threshold
 from bitwright.export.quantizer import Floats, Quantizer
 from bitwright.quant.bipolar import Bipolar, Format
-from bitwright.quant.fixed_point import FixedPoint, fractional_bits, smallest_format
+from bitwright.quant.fixed_point import FixedPoint, format_of, fractional_bits, smallest_format
 
 EXACT_FLOAT32 = 2**24
 """Whole numbers up to here are exact in float32, whatever the order of adding."""
@@ -35,6 +36,15 @@ def _weights(state: LoweringState, node: NodeProto) -> QuantizedConstant:
     if constant is None:
         raise RefusalError(f"weights {node.input[1]} must be quantised, not float", "give the layer a weight_quant")
     return constant
+
+
+def _with_room_for_zero(state: LoweringState, source: Lowered) -> Lowered:
+    """Bring +1 and -1 from one bit into two, -1, 0 and +1: padding is zero, and zero has no bit of its own."""
+    name = unique_name(f"{source.operation}_padded", state.names)
+    channels = state.tensor(source.operation).shape[-1]
+    both = np.ones((channels, 2), np.int64)  # +1 reaches both thresholds, -1 none
+    form = format_of(1.0, 2, signed=True, narrow=True)
+    return replace(source, operation=state.add(Threshold(name, source.operation, both, np.ones(channels, bool), form)))
 
 
 def _linear(
@@ -153,9 +163,7 @@ def lower_conv(state: LoweringState, node: NodeProto) -> None:
     refuse_auto_pad(attributes)
     padding = tuple(int(p) for p in attributes.get("pads", [0, 0, 0, 0]))  # type: ignore[attr-defined]
     if any(padding) and isinstance(state.tensor(source.operation).format, Bipolar):
-        raise RefusalError(
-            f"padding of 1-bit data must be 0, not {padding}", "leave the padding out: zero is neither +1 nor -1"
-        )
+        source = _with_room_for_zero(state, source)
     stride = tuple(int(s) for s in attributes.get("strides", [1, 1]))  # type: ignore[attr-defined]
     _linear(
         state,

@@ -7,7 +7,7 @@ from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.constants import QuantizedConstant
-from bitwright.export.elementwise import Elementwise
+from bitwright.export.elementwise import Step
 from bitwright.export.operations import Operation
 from bitwright.export.program import Tensor, result_of
 from bitwright.export.quantizer import Floats, Quantizer
@@ -28,7 +28,7 @@ class Lowered:
 
     operation: str
     scale: Floats
-    steps: tuple[Elementwise, ...] = ()
+    steps: tuple[Step, ...] = ()
     image: tuple[int, int, int] | None = None
 
 
@@ -71,6 +71,11 @@ class LoweringState:
         self.operations.append(operation)
         self.results[operation.name] = result_of(operation, self.results)
         return operation.name
+
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators."""
+        return max(int(entry.version) for entry in self.model.model.opset_import if entry.domain in ("", "ai.onnx"))
 
     def source(self, node: NodeProto) -> Lowered:
         """Return what a node's first input is in the program."""
@@ -120,6 +125,10 @@ def per_channel(state: LoweringState, source: Lowered, constant: Floats | None, 
             "let it vary along the channels only",
         )
     if source.image is not None and len(shape) == 1:
-        channels, height, width = source.image
-        return values.reshape(channels, height, width).transpose(1, 2, 0).reshape(-1)
+        return in_program_order(values, source.image)
     return values.reshape(-1)
+
+
+def in_program_order(values: Floats, image: tuple[int, int, int]) -> Floats:
+    """Return the values of a flattened image ``(C, H, W)`` in the program's order, ``(H, W, C)``."""
+    return values.reshape(image).transpose(1, 2, 0).reshape(-1)

@@ -71,6 +71,9 @@ def score_integers(network: LoweredNetwork, outputs: NDArray[np.float32]) -> NDA
 
 BATCH = 12
 
+BENT = ("Clip", "Erf", "HardSigmoid", "LeakyRelu", "PRelu", "Sigmoid", "Softsign", "Tanh", "ThresholdedRelu")
+"""Functions that onnxruntime computes."""
+
 
 class RandomGraph:
     """Layers, elementwise operations and quantisers, drawn one after the other, of which all can be lowered."""
@@ -83,7 +86,6 @@ class RandomGraph:
         self._shape: tuple[int, ...] = draw(st.sampled_from([(5,), (2, 5, 6), (3, 4, 4)]))
         self._input_shape = self._shape
         self._last = "x"
-        self._bipolar = False
         self._quantize(uniform=True, bits=8)
         if len(self._shape) == 3 and self._coin():
             self._flatten()
@@ -123,7 +125,6 @@ class RandomGraph:
         width = self._draw(st.integers(2 if kind == "NarrowQuant" else 1, bits))
         rest = "" if kind == "BipolarQuant" else f", zero, {self._constant(float(width))}"
         self._add(f"{kind} ({self._last}, {self._constant(scale)}{rest})")
-        self._bipolar = kind == "BipolarQuant" or (kind == "Quant" and width == 1)
 
     def _weight(self, *shape: int, channel_axis: int) -> str:
         scale_shape = [1] * len(shape)
@@ -161,7 +162,7 @@ class RandomGraph:
         channels, height, width = self._shape
         filters, kernel = self._draw(st.integers(1, 3)), self._draw(st.sampled_from([(1, 1), (2, 1), (2, 2)]))
         kernel = (min(kernel[0], height), min(kernel[1], width))
-        pads = [0] * 4 if self._bipolar else self._draw(st.lists(st.integers(0, 1), min_size=4, max_size=4))
+        pads = self._draw(st.lists(st.integers(0, 1), min_size=4, max_size=4))
         strides = self._draw(st.sampled_from([(1, 1), (2, 1), (1, 2)]))
         weight = self._weight(filters, channels, *kernel, channel_axis=0)
         bias = f", {self._weight(filters, channel_axis=0)}" if self._coin() else ""
@@ -195,7 +196,7 @@ class RandomGraph:
 
     def _elementwise(self, *, most: int, final: bool = False) -> None:
         """Add operations by constants of either sign and zero; of a final one, the slope must not be 0."""
-        kinds = ["Mul", "Div", "Add", "Sub", "RSub", "Quantised"] + ([] if final else ["Relu"])
+        kinds = ["Mul", "Div", "Add", "Sub", "RSub", "Quantised", "Norm"] + ([] if final else ["Relu", *BENT])
         for kind in self._draw(st.lists(st.sampled_from(kinds), max_size=most)):
             values = self._rng.normal(0, 2, self._shape[0] if self._coin() else 1).astype(np.float32)
             if kind not in ("Mul", "Div") or (kind == "Mul" and not final and self._coin()):
@@ -203,6 +204,15 @@ class RandomGraph:
             match kind:
                 case "Relu":
                     self._add(f"Relu ({self._last})")
+                case "Norm":
+                    self._norm(final=final)
+                case "PRelu":
+                    slope = self._of_channels(np.abs(self._rng.normal(0, 1, self._shape[0])).astype(np.float32))
+                    self._add(f"PRelu ({self._last}, {self._constant(slope)})")
+                case "Clip":
+                    self._add(f"Clip ({self._last}, {self._constant(-1.5)}, {self._constant(1.25)})")
+                case _ if kind in BENT:
+                    self._add(f"{kind} ({self._last})")
                 case "Quantised" if len(self._shape) == 1:
                     self._add(f"Add ({self._last}, {self._weight(self._shape[0], channel_axis=0)})")
                 case "Quantised":
@@ -211,6 +221,17 @@ class RandomGraph:
                     self._add(f"Sub ({self._constant(self._of_channels(values))}, {self._last})")
                 case _:
                     self._add(f"{kind} ({self._last}, {self._constant(self._of_channels(values))})")
+
+    def _norm(self, *, final: bool) -> None:
+        """Add a batch normalisation with gammas of either sign and zero, and one tiny variance."""
+        channels = self._shape[0]
+        gamma, beta, mean = (self._rng.normal(0, 2, channels).astype(np.float32) for _ in range(3))
+        variance = self._rng.uniform(0.1, 9, channels).astype(np.float32)
+        variance[-1] = 1e-12
+        if not final:
+            gamma[0] = 0.0
+        constants = ", ".join(self._constant(values) for values in (gamma, beta, mean, variance))
+        self._add(f"BatchNormalization ({self._last}, {constants})")
 
     def model(self) -> ModelWrapper:
         """Return the graph, of `BATCH` inputs."""

@@ -86,6 +86,7 @@ def network_codes(source: Accumulator, quantizer: Quantizer, codes: Any) -> Any:
         for c in range(CHANNELS):
             value = np.float32(code) * worth[c]
             for step in source.steps:
+                assert isinstance(step, Elementwise)
                 constant = None if step.constant is None else np.broadcast_to(step.constant, CHANNELS)[c]
                 value = one_step(step.kind, value, constant)
             rounded = round(float(value / scale[c]))  # half to even

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from networks import RandomGraph, executed, graph, program_integers, random_graphs, score_integers
 from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
@@ -101,6 +101,21 @@ def scale_a_channel() -> nn.Module:
     )
 
 
+def padded_bits() -> nn.Module:
+    r = Recipe(weight_bit_width=1)
+    return chain(
+        input=sign(),
+        conv1=conv2d(r, 2, 4, 3, padding=1, weight_bit_width=1, bias=False),
+        norm1=BatchNorm(4),
+        act1=sign(),
+        conv2=conv2d(r, 4, 3, 3, padding=1, weight_bit_width=3, bias=False),
+        norm2=BatchNorm(3),
+        act2=sign(),
+        flatten=nn.Flatten(),
+        out=dense(r, 3 * 10 * 9, 5, weight_bit_width=4, bias=False),
+    )
+
+
 def ends_in_activation() -> nn.Module:
     r = Recipe(weight_bit_width=4)
     return chain(
@@ -154,6 +169,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "lenet_binary": (lambda: small_lenet({"weight_bit_width": 1, "activation_bit_width": 1}), IMAGE),
     "pool_after_activation": (pool_after_activation, IMAGE),
     "one_bit_input": (one_bit_input, IMAGE),
+    "padded_bits": (padded_bits, IMAGE),
     "scale_a_channel": (scale_a_channel, IMAGE),
     "activation_last": (ends_in_activation, FEATURES),
     "softmax": (ends_in_softmax, FEATURES),
@@ -248,7 +264,11 @@ def channels_last(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
 @given(case=random_graphs())
 def test_program_of_a_random_graph_is_qonnx(case: RandomGraph) -> None:
     model, values = case.model(), case.inputs()
-    lowered = lower(model)
+    try:
+        lowered = lower(model)
+    except UnsupportedOperatorError as refusal:  # onnxruntime's sigmoid wavers in its last bit, and a factor shows it
+        assume("function must rise or fall, not both" not in str(refusal))
+        raise
     wanted = score_integers(lowered, channels_last(executed(model, values)))
     assert (program_integers(lowered, values) == wanted).all()
 
@@ -398,7 +418,10 @@ def test_constant_nodes_are_folded_into_scales() -> None:
 
 # ---- (d) what is refused ---------------------------------------------------------------------------------------------
 
-KNOWN = "Add, BipolarQuant, Conv, Div, Flatten, Gemm, MatMul, MaxPool, Mul, Quant, Relu, Reshape, Sub, Transpose"
+KNOWN = (
+    "Add, BatchNormalization, BipolarQuant, Clip, Conv, Div, Erf, Flatten, Gemm, HardSigmoid, LeakyRelu, MatMul, MaxPool, "
+    "Mul, PRelu, Quant, Relu, Reshape, Sigmoid, Softsign, Sub, Tanh, ThresholdedRelu, Transpose"
+)
 QCDQ = "export with brevitas.export.export_qonnx instead of export_onnx_qcdq"
 ROUNDING = 'Quant <signed=1, narrow=0, rounding_mode="FLOOR"> (x, half, zero, four)'
 UNSIGNED_NARROW = 'Quant <signed=0, narrow=1, rounding_mode="ROUND"> (x, half, zero, four)'
@@ -446,17 +469,30 @@ REFUSALS: dict[str, Refusal] = {
         "y (output): output must come from a quantised input, not float; add a QuantIdentity",
     ),
     "qcdq": dense_case(
-        "[a] q = QuantizeLinear (x, half) [b] d = DequantizeLinear (q, half) [c] s = Sigmoid (d) "
-        "[fc] y = MatMul (s, w)",
+        "[a] q = QuantizeLinear (x, half) [b] d = DequantizeLinear (q, half) [c] s = Sin (d) [fc] y = MatMul (s, w)",
         f"a (QuantizeLinear): operator must be one that can be lowered, not QuantizeLinear; {QCDQ}\n"
         f"model.onnx: b (DequantizeLinear): operator must be one that can be lowered, not DequantizeLinear; {QCDQ}\n"
-        f"model.onnx: c (Sigmoid): operator must be one that can be lowered, not Sigmoid; these can: {KNOWN}",
+        f"model.onnx: c (Sin): operator must be one that can be lowered, not Sin; these can: {KNOWN}",
     ),
-    "batch norm in one node": dense_case(
-        f"{DENSE} m = MatMul (q, v) y = BatchNormalization (m, c, c, c, c)",
-        "y (BatchNormalization): operator must be one that can be lowered, not BatchNormalization; "
-        "export bitwright.models.batch_norm.BatchNorm, or two operations: Mul, Add",
+    "function that depends on the position": dense_case(
+        f"{DENSE} m = MatMul (q, v) [elu] e = Elu (m) y = Quant (e, half, zero, three)",
+        "elu (Elu): operator must be one that can be lowered, not Elu; "
+        "use Relu, LeakyRelu, Sigmoid or Tanh: onnxruntime rounds it by position",
+    ),
+    "computed batch norm": dense_case(
+        f"{DENSE} m = MatMul (q, v) [norm] n = BatchNormalization (m, q, c, c, c) y = Quant (n, half, zero, three)",
+        "norm (BatchNormalization): input q must be a constant, not computed; export the network in eval mode",
         c=np.ones(3),
+    ),
+    "batch norm that is not finite": dense_case(
+        f"{DENSE} m = MatMul (q, v) [norm] n = BatchNormalization (m, c, c, c, d) y = Quant (n, half, zero, three)",
+        "norm (BatchNormalization): input d must be finite, not NaN or infinite; train again",
+        c=np.ones(3),
+        d=np.array([1.0, np.inf, 1.0]),
+    ),
+    "output bent by a sigmoid": dense_case(
+        f"{DENSE} m = MatMul (q, v) y = Sigmoid (m)",
+        "y (output): output must be affine in the last accumulator, not bent by Sigmoid; put a quantiser after it",
     ),
     "softmax inside": dense_case(
         f"{DENSE} m = MatMul (q, v) [soft] s = Softmax (m) y = Quant (s, half, zero, four)",
@@ -656,12 +692,6 @@ REFUSALS: dict[str, Refusal] = {
         {"k": K[:, :, 0]},
         "conv (Conv): weights must be (F, C, KH, KW), not of 3 axes; use a 2-d convolution",
     ),
-    "padding of 1-bit data": image_case(
-        "[in] q = BipolarQuant (x, one) v = Quant (k, half, zero, three) [conv] y = Conv <pads=[1, 0, 0, 0]> (q, v)",
-        "conv (Conv): padding of 1-bit data must be 0, not (1, 0, 0, 0); "
-        "leave the padding out: zero is neither +1 nor -1",
-        (1, 2, 4, 3),
-    ),
     "ceil_mode": image_case(
         "[in] q = Quant (x, half, zero, four) "
         "[pool] y = MaxPool <kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1> (q)",
@@ -742,8 +772,8 @@ def test_what_cannot_be_exact_is_refused(case: Refusal) -> None:
 
 def test_problems_are_told_one_by_one_too() -> None:
     with pytest.raises(UnsupportedOperatorError) as refused:
-        lower(graph("[a] s = Sigmoid (x) [b] t = Tanh (s) y = Relu (t)", IN, IN))
-    assert [(problem.node, problem.op_type) for problem in refused.value.problems] == [("a", "Sigmoid"), ("b", "Tanh")]
+        lower(graph("[a] s = Sin (x) [b] t = Elu (s) y = Relu (t)", IN, IN))
+    assert [(problem.node, problem.op_type) for problem in refused.value.problems] == [("a", "Sin"), ("b", "Elu")]
 
 
 def test_all_problems_are_told_in_one_go() -> None:
