@@ -419,8 +419,8 @@ def test_constant_nodes_are_folded_into_scales() -> None:
 # ---- (d) what is refused ---------------------------------------------------------------------------------------------
 
 KNOWN = (
-    "Add, BatchNormalization, BipolarQuant, Clip, Conv, Div, Erf, Flatten, Gemm, HardSigmoid, LeakyRelu, MatMul, MaxPool, "
-    "Mul, PRelu, Quant, Relu, Reshape, Sigmoid, Softsign, Sub, Tanh, ThresholdedRelu, Transpose"
+    "Add, BatchNormalization, BipolarQuant, Clip, Conv, Div, Erf, Flatten, Gemm, HardSigmoid, LeakyRelu, MatMul, "
+    "MaxPool, Mul, PRelu, Quant, Relu, Reshape, Sigmoid, Softsign, Sub, Tanh, ThresholdedRelu, Transpose"
 )
 QCDQ = "export with brevitas.export.export_qonnx instead of export_onnx_qcdq"
 ROUNDING = 'Quant <signed=1, narrow=0, rounding_mode="FLOOR"> (x, half, zero, four)'
