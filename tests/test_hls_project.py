@@ -52,6 +52,16 @@ CASES: dict[str, tuple[tuple[int, ...], Format, tuple[Operation, ...]]] = {
     "threshold to unsigned": (IMAGE, CODE, threshold(format_of(0.5, 2, signed=False), 3)),
     "threshold to narrow": (IMAGE, CODE, threshold(format_of(2.0, 3, signed=True, narrow=True), 6)),
     "threshold to signed": (IMAGE, CODE, threshold(format_of(1.0, 3, signed=True), 7)),
+    "threshold of bits to two bits": (
+        IMAGE,
+        Bipolar(),
+        (
+            Threshold(
+                "act", "x", np.ones((3, 2), np.int64), np.ones(3, bool), format_of(1.0, 2, signed=True, narrow=True)
+            ),
+            Conv2d("conv", "act", signs(3, 3, 3, 4), Bipolar(), None, (1, 1), (1, 1, 1, 1)),
+        ),
+    ),
     "requantize": (IMAGE, CODE, (Requantize("act", "x", format_of(0.5, 3, signed=True)),)),
     "multiply-add": (
         IMAGE,
