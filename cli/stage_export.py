@@ -1,5 +1,7 @@
 """The stage `export`: from a checkpoint to QONNX, the integer program, and the outputs of the levels above the chip."""
 
+import errno
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,9 +171,17 @@ def load_program(run: RunFolder) -> Program:
 
 
 def save_array(path: Path, array: Integers | NDArray[np.int32]) -> None:
-    """Write an array whole or not at all."""
+    """Write an array whole or not at all.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial.npy")
-    np.save(partial, array)
+    try:
+        np.save(partial, array)
+    except OSError as error:  # NumPy's own has no error number where the disk is full
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno or errno.ENOSPC, error.strerror or os.strerror(errno.ENOSPC), str(path)) from error
     partial.replace(path)
 
 
