@@ -11,7 +11,8 @@ PYTHON     ?= python3
 
 BIN       := .venv/bin
 INSTALLED := .venv/.installed
-ARGS       = $(EXPERIMENT) --runs-dir $(RUNS_DIR) $(if $(DATA_DIR),--data-dir $(DATA_DIR)) $(foreach s,$(SET),--set $(s))
+RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '$(s)')
+ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
 .PHONY: help install train export hls verify diff doctor check test test-all bench clean
@@ -50,7 +51,7 @@ verify: $(INSTALLED) ## Compare the integers of every level of the run again
 	$(BIN)/bitwright verify $(ARGS)
 
 diff: $(INSTALLED) ## Name the first layer whose integers differ, and why
-	$(BIN)/bitwright diff $(ARGS)
+	$(BIN)/bitwright diff $(RUN)
 
 doctor: $(INSTALLED) ## Show versions against the pins, and which tools are missing
 	$(BIN)/bitwright doctor

@@ -1,14 +1,19 @@
 """Where things lie in a run's folder, and which stage's results are still those of its inputs."""
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from bitwright.cli.experiment import Experiment, read
 
 EXPERIMENT = "experiment.toml"
+
+_LOCKS: dict[Path, TextIO] = {}
+"""Open lock files of this process."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,28 @@ class RunFolder:
             raise NotADirectoryError(
                 f"{self.path}: run must be a folder that can be made, not below a file; choose another --runs-dir"
             ) from error
+
+    def forget_outputs(self) -> None:
+        """Delete the outputs of every level and the verdict: the network that they were of is another now."""
+        for path in (self.path / "outputs").glob("*.npy"):
+            path.unlink()
+        self.verification.unlink(missing_ok=True)
+
+    def lock(self) -> None:
+        """Keep other commands out of the folder until this process ends.
+
+        Raises:
+            ValueError: If another command works there.
+        """
+        if self.path.resolve() in _LOCKS or not self.path.is_dir():
+            return
+        handle = (self.path / ".lock").open("a")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.close()
+            raise ValueError(f"{self.path}: run must be free, not in use by another command; wait for it") from error
+        _LOCKS[self.path.resolve()] = handle  # open until the process ends
 
     def is_current(self, stage: str, key: str, unchanged: Iterable[Path] = (), present: Iterable[Path] = ()) -> bool:
         """Return whether a stage was finished with the same inputs, and its results are still there.

@@ -44,6 +44,7 @@ def convert(
     values = random_inputs(network, model, samples) if inputs is None else read_inputs(inputs, network, model)
     run = RunFolder(folder)
     run.create()
+    run.lock()
     if not run.qonnx.exists() or not model.samefile(run.qonnx):
         shutil.copyfile(model, run.qonnx)
     write_lowered(network, run)

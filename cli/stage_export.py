@@ -43,6 +43,10 @@ def export(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> Non
             f"{run.checkpoint}: checkpoint must be an existing file, not missing; run `bitwright train` first"
         )
     run.create()
+    if (run.path / "training" / "resume.ckpt").exists():
+        note("export: the training was interrupted; this is its best epoch so far")
+    run.lock()
+    run.verification.unlink(missing_ok=True)
     from bitwright.models import dataset  # noqa: PLC0415 - reading data needs scikit-learn, which takes a second
 
     facts = dataset.describe(experiment.data.name)
@@ -129,13 +133,14 @@ def _write_model(
         write_qonnx(network, input_shape, run.qonnx)
     lowered = lower(load(run.qonnx), str(run.qonnx))
     write_lowered(lowered, run, raw_scale)
-    run.finish("export", key, time.monotonic() - started, unchanged=written)
+    run.finish("export", key, time.monotonic() - started, unchanged=written, checkpoint=digest(run.checkpoint))
     program = lowered.program
     note(f"export: {run.lowered} has {len(program.operations)} layers, {weight_bits(program):,} bits of weights")
 
 
 def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.0) -> None:
-    """Write the program, the interface and, unless a person edited it, the precision."""
+    """Write the program, the interface and the precision; what was computed from the ones before them goes."""
+    run.forget_outputs()
     save(program_model(lowered.program), run.lowered)
     write_text(run.interface, describe(lowered, raw_scale).text())
     text = precision_text(lowered.program)

@@ -2,13 +2,14 @@
 
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 from rich.table import Table
 
 from bitwright.cli.console import note, out, progress_bar
 from bitwright.cli.experiment import Experiment
-from bitwright.cli.run_folder import RunFolder, digest, write_text
+from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
 from bitwright.cli.stage_export import load_array, load_program, save_array, weight_bits
 from bitwright.cli.versions import installed
 from bitwright.export.interface import read_interface
@@ -18,7 +19,7 @@ from bitwright.hls.csim import run_csim
 from bitwright.hls.csim_build import build_library, content_key, source_files
 from bitwright.hls.target import Target
 from bitwright.hls.verification import LEVELS, Verification, verify
-from bitwright.hls.weight_files import check_weight_files
+from bitwright.hls.weight_files import check_weight_files, check_weight_texts
 
 
 def hls(experiment: Experiment, run: RunFolder) -> Verification:
@@ -29,6 +30,13 @@ def hls(experiment: Experiment, run: RunFolder) -> Verification:
         ToolError: If there is no compiler, or it fails.
         OSError: If a file cannot be read or written.
     """
+    exported = run.stamp_value("export", "checkpoint")
+    if exported and run.checkpoint.exists() and digest(run.checkpoint) != exported:
+        raise ValueError(
+            f"{run.checkpoint}: checkpoint must be the one that was exported, not another; run `bitwright export` first"
+        )
+    run.lock()
+    run.verification.unlink(missing_ok=True)
     write(experiment.hls, run)
     simulate(run)
     return judge(run)
@@ -39,7 +47,8 @@ def write(target: Target, run: RunFolder) -> None:
     program = load_program(run)
     precision = read_precision(run.precision, program)
     key = digest(run.lowered, run.precision, target.model_dump_json(), str(installed()))
-    if run.is_current("project", key, present=[run.project]):
+    names = file_names(run.project)
+    if run.is_current("project", key, present=[run.project]) and names == run.stamp_value("project", "names"):
         note(f"hls: {run.project} is up to date")
         return
     started = time.monotonic()
@@ -48,6 +57,7 @@ def write(target: Target, run: RunFolder) -> None:
     from bitwright.hls.project import write_project  # noqa: PLC0415
 
     _set_aside(run)
+    run.finish("project", "being written", 0.0)
     write_project(program, precision, target, run.project)
     for operation in program.operations:
         if isinstance(operation, Linear) and legal_reuse_factor(operation, target) != target.reuse_factor:
@@ -56,8 +66,13 @@ def write(target: Target, run: RunFolder) -> None:
                 f"the nearest legal one to {target.reuse_factor}"
             )
     content = content_key(source_files(run.project), run.project)
-    run.finish("project", key, time.monotonic() - started, content=content)
+    run.finish("project", key, time.monotonic() - started, content=content, names=file_names(run.project))
     note(f"hls: {run.project} written for {target.backend}, {target.io_type}, {target.part}")
+
+
+def file_names(project: Path) -> str:
+    """Return a digest of the names of a project's files."""
+    return digest(*(str(path.relative_to(project)) for path in source_files(project)))
 
 
 def _set_aside(run: RunFolder) -> None:
@@ -65,7 +80,7 @@ def _set_aside(run: RunFolder) -> None:
     if not run.project.exists():
         return
     written = run.stamp_value("project", "content")
-    if written == content_key(source_files(run.project), run.project):
+    if not written or written == content_key(source_files(run.project), run.project):
         return
     number = 1
     while (kept := run.project.with_name(f"hls.edited.{number}")).exists():
@@ -78,6 +93,7 @@ def simulate(run: RunFolder, *, again: bool = False) -> None:
     """Compile the project as it lies on disk and run the test set through it, unless that was done."""
     program = load_program(run)
     inputs = load_array(run.inputs)
+    check_weight_texts(run.project)
     started = time.monotonic()
     with progress_bar("compiling the C simulation", 1) as count:
         library = build_library(run.project, run.csim)
@@ -105,7 +121,7 @@ def judge(run: RunFolder) -> Verification:
             f"{run.path / 'outputs'}: outputs must be there to compare, not missing; run `bitwright export` first"
         )
     port = read_interface(run.interface).output
-    labels = load_array(run.labels) if run.labels.exists() else None
+    labels = load_array(run.labels) if run.labels.exists() or (run.path / EXPERIMENT).exists() else None
     verdict = verify(outputs, labels, port, {level: run.seconds(level) for level in outputs})
     write_text(run.verification, verdict.text())
     if verdict.exact and run.project.exists():
@@ -144,6 +160,10 @@ def show(run: RunFolder, verdict: Verification) -> None:
 def differing_inputs(run: RunFolder, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return positions of inputs whose csim output differs from the program's, then others, ``most`` in all."""
     program, csim = (load_array(run.output(level)) for level in ("program", "csim"))
+    if program.shape != csim.shape:
+        raise ValueError(
+            f"{run.output('csim')}: integers must be of shape {program.shape}, not {csim.shape}; run `bitwright verify`"
+        )
     different = (program != csim).any(axis=1)
     order = np.argsort(~different, kind="stable")
     return order[:most]

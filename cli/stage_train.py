@@ -28,8 +28,15 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         OSError: If the folder cannot be written, or the data cannot be had.
     """
     run.create()
+    if IS_FIRST_PROCESS:
+        run.lock()
     key = training_key(experiment)
-    if run.is_current("train", key, present=[run.checkpoint, run.metrics]):
+    finished = [run.checkpoint, run.metrics]
+    marker, unfinished = run.path / KEY, run.path / "training" / "resume.ckpt"
+    whole = all(path.exists() for path in (*finished, marker)) and not unfinished.exists()
+    if whole and marker.read_text() == key and not run.is_current("train", key):
+        run.finish("train", key, 0.0)  # killed between its last two steps
+    if run.is_current("train", key, present=finished):
         store_experiment(experiment, run)  # its other sections may have changed
         note(f"train: {run.checkpoint} is up to date")
         return
@@ -89,15 +96,15 @@ def _set_aside(run: RunFolder, key: str) -> None:
     if marker.exists() and marker.read_text() == key:
         return
     shutil.rmtree(marker.parent, ignore_errors=True)
-    if run.metrics.exists() and run.checkpoint.exists():
+    if run.checkpoint.exists():
         previous = run.path / "previous"
-        number = 1 + sum(1 for _ in previous.glob("*")) if previous.exists() else 1
+        number = 1 + max((int(path.name) for path in previous.glob("*") if path.name.isdecimal()), default=0)
         kept = previous / str(number)
         kept.mkdir(parents=True)
         for path in (run.checkpoint, run.metrics, run.path / EXPERIMENT):
             if path.exists():
                 shutil.move(path, kept / path.name)
-        note(f"train: the settings changed; the training before them lies in {kept}")
-    run.checkpoint.unlink(missing_ok=True)
+        note(f"train: the checkpoint was not of these settings; it lies in {kept}")
+    run.verification.unlink(missing_ok=True)
     run.metrics.unlink(missing_ok=True)
     write_text(marker, key)

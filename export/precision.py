@@ -167,11 +167,13 @@ def read_precision(path: Path, program: Program) -> Precision:
     wanted = needs(program)
     for name in found:
         if name not in wanted:
-            raise ValueError(f"{path}: layer must be one of {', '.join(wanted)}, not {name!r}; export again")
+            raise ValueError(
+                f"{path}: layer must be one of {', '.join(wanted)}, not {name!r}; delete it and export again"
+            )
     precision: dict[str, dict[str, Format]] = {}
     for name, roles in wanted.items():
         if not isinstance(found.get(name), dict):
-            raise ValueError(f"{path}: {name} must be a section, not missing; export again")
+            raise ValueError(f"{path}: {name} must be a section, not missing; delete it and export again")
         extra = set(found[name]) - set(roles) - {"interval"}
         if extra:
             raise ValueError(f"{path}: {name}: key must be one of {', '.join(roles)}, not {min(extra)!r}; remove it")
@@ -183,7 +185,9 @@ def _read_type(path: Path, name: str, role: str, section: Mapping[str, object], 
     text = section.get(role)
     where = f"{path}: {name}.{role}"
     if not isinstance(text, str):
-        raise ValueError(f"{where}: type must be text such as {ap_text(need.format)!r}, not {text!r}; export again")
+        raise ValueError(
+            f"{where}: type must be text such as {ap_text(need.format)!r}, not {text!r}; delete it and export again"
+        )
     if text == XNOR:
         form: Format = Bipolar()
     else:

@@ -3,6 +3,7 @@
 import ctypes
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.export.interface import OFF_GRID
 from bitwright.export.operations import Integers
 from bitwright.export.program import Program
 from bitwright.hls.csim_build import WEIGHTS_VARIABLE
@@ -93,10 +95,10 @@ def to_wires(codes: Integers, form: Format) -> NDArray[np.float64]:
 
 
 def from_wires(values: NDArray[np.float64], form: Format) -> Integers:
-    """Return the codes behind values that came out of C++."""
-    if isinstance(form, Bipolar):
-        return (2 * values - 1).astype(np.int64)
-    return np.rint(values / form.step).astype(np.int64)
+    """Return the codes behind values that came out of C++; `OFF_GRID` where a value is no whole number of steps."""
+    codes = 2 * values - 1 if isinstance(form, Bipolar) else values / form.step
+    whole = np.rint(codes)
+    return np.where(codes == whole, whole, OFF_GRID).astype(np.int64)
 
 
 def run_csim(
@@ -150,7 +152,7 @@ def run_csim(
                     f"csim: simulation must run to its end, not die; see what {library.name} prints with one process"
                 ) from error
             except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(wait=True, cancel_futures=True)  # what runs is finished and kept
                 raise
     return np.concatenate([np.load(finished[start]) for start in starts])
 
@@ -160,6 +162,7 @@ _simulation: Simulation
 
 def _load(library: Path, project: Path, program: Program) -> None:
     global _simulation
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process tells its workers to stop
     threading.Thread(target=_die_with_parent, args=(os.getppid(),), daemon=True).start()
     _simulation = Simulation(library, project, program)
 
@@ -173,7 +176,7 @@ def _die_with_parent(parent: int) -> None:
 
 def _simulate(codes: Integers, path: Path) -> int:
     result = _simulation(codes)
-    partial = path.with_name(f".{path.name}.partial.npy")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial.npy")
     np.save(partial, result)
     partial.replace(path)
     return len(codes)

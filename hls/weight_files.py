@@ -6,6 +6,20 @@ from pathlib import Path
 _ARRAY = re.compile(r"#else\s*[^{]*=\s*\{(?P<values>[^}]*)\}")
 
 
+def check_weight_texts(project: Path) -> None:
+    """Check that every constant has the text file that the simulation reads; without it, C++ ends the process.
+
+    Raises:
+        FileNotFoundError: Naming the first that is missing.
+    """
+    for header in sorted((project / "firmware" / "weights").glob("*.h")):
+        if not header.with_suffix(".txt").is_file():
+            raise FileNotFoundError(
+                f"{header.with_suffix('.txt')}: constants must be there, not missing; "
+                "delete the project and write it again"
+            )
+
+
 def check_weight_files(project: Path) -> None:
     """Check that every header under ``firmware/weights`` has the numbers of its text file.
 

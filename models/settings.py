@@ -30,7 +30,7 @@ class ModelSettings(BaseModel):
     model_config = FROZEN
 
     kind: Literal["mlp", "lenet5"] = Field("mlp", description='"mlp" or "lenet5".')
-    hidden: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+    hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
         (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
     )
     channel_multiplier: Positive = Field(1, description="Factor on the channels of LeNet-5's two convolutions.")
@@ -56,7 +56,7 @@ class TrainSettings(BaseModel):
     loss: Literal["cross_entropy", "squared_hinge"] = Field(
         "cross_entropy", description='"cross_entropy", or "squared_hinge" as in the first binarised networks.'
     )
-    shift_pixels: Annotated[int, Field(ge=0)] = Field(
+    shift_pixels: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="Augmentation: each image moved by up to so many pixels each way, filled with zeros."
     )
     early_stop_epochs: Annotated[int, Field(ge=0)] = Field(
@@ -64,7 +64,7 @@ class TrainSettings(BaseModel):
     )
     logger: Literal["csv", "tensorboard"] = Field("csv", description='Log of every epoch: "csv" or "tensorboard".')
     accelerator: Literal["cpu", "gpu", "auto"] = Field("cpu", description='Where to train: "cpu", "gpu" or "auto".')
-    threads: Annotated[int, Field(ge=0)] = Field(
+    threads: Annotated[int, Field(ge=0, le=1024)] = Field(
         0,
         description="Threads of each process on the CPU; 0: one a core. Small networks are fastest with 1.",
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
@@ -160,7 +161,7 @@ def train(
     if settings.early_stop_epochs:
         callbacks.append(StopEarly("validation_accuracy", mode="max", patience=settings.early_stop_epochs))
     callbacks.append(RichProgressBar(leave=False) if report is None else EpochLines(report))
-    with _quiet_lightning():
+    with _quiet_lightning(), _plain_refusals():
         trainer = L.Trainer(
             max_epochs=settings.epochs,
             accelerator=settings.accelerator,
@@ -193,6 +194,18 @@ def train(
         partial.replace(folder / "metrics.json")
         resume.path.unlink(missing_ok=True)
     return metrics
+
+
+@contextlib.contextmanager
+def _plain_refusals() -> Iterator[None]:
+    """Turn what Lightning and torch say of settings that this machine cannot serve into a refusal."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ValueError(
+            f"train: accelerator and devices must be ones that are here, not others ({str(error).splitlines()[0]}); "
+            "set train.accelerator=cpu"
+        ) from error
 
 
 def _fit(trainer: L.Trainer, classifier: Classifier, resume: Path) -> None:

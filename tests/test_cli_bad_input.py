@@ -46,7 +46,10 @@ def mnist(tmp_path: Path) -> Path:
 
 
 def test_empty_data_folder_is_refused(tmp_path: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bitwright.models.data_idx.HOMES", {"mnist": "http://127.0.0.1:9/"}, raising=False)
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("bitwright.models.download.urlopen", offline)
     (tmp_path / "data").mkdir()
     outcome = bitwright("train", mnist(tmp_path), "--data-dir", tmp_path / "data", "--runs-dir", tmp_path / "runs")
     refused(outcome, r"(?s).*data/mnist: folder must hold train-images-idx3-ubyte\.gz.*--data-dir or BITWRIGHT_DATA")

@@ -55,7 +55,6 @@ def test_interface_turns_integers_into_the_output_of_pytorch(run: str, request: 
 
 @pytest.mark.parametrize("stage", ["train", "export", "hls"])
 def test_nothing_is_done_when_nothing_changed(stage: str, fixed_run: Path, bitwright: Bitwright) -> None:
-    bitwright("hls", fixed_run)  # a copied run has a new path, and is compiled for it
     before = states(fixed_run)
     assert bitwright(stage, fixed_run).status == 0
     after = states(fixed_run)
@@ -185,12 +184,69 @@ def test_simulation_killed_goes_on_where_it_was(fixed_run: Path, bitwright: Bitw
     process.kill()
     process.wait()
     assert not (fixed_run / "outputs" / "csim.npy").exists()
-    kept = {path: path.stat().st_mtime_ns for path in parts}
+    for path in parts:  # a finished chunk that is marked: if it is simulated again, the mark is gone
+        np.save(path, np.full_like(np.load(path), 12345))
     resumed = bitwright("hls", fixed_run)
-    assert resumed.status == 0
-    assert verdict(fixed_run)["csim"]["different"] == 0
-    assert kept
+    assert resumed.status == 1
+    assert (np.load(fixed_run / "outputs" / "csim.npy") == 12345).all(axis=1).any()
     assert not list(fixed_run.glob("csim/parts-*"))
+
+
+def test_network_that_was_trained_again_is_not_certified(fixed_run: Path, bitwright: Bitwright) -> None:
+    assert bitwright("train", fixed_run, "--set", "seed=2").status == 0
+    outcome = bitwright("hls", fixed_run)
+    says = f"{fixed_run}/checkpoint.safetensors: checkpoint must be the one that was exported, not another; "
+    assert (outcome.status, outcome.err) == (2, f"{says}run `bitwright export` first\n")
+    assert bitwright("export", fixed_run).status == 0
+    assert list(verdict(fixed_run)) == ["torch", "qonnx", "program"]  # the simulation was of another network
+    assert bitwright("hls", fixed_run).status == 0
+    assert list(verdict(fixed_run)) == ["torch", "qonnx", "program", "csim"]
+
+
+def test_checkpoint_of_the_user_is_kept(fixed_run: Path, bitwright: Bitwright) -> None:
+    mine = (fixed_run / "checkpoint.safetensors").read_bytes()
+    for path in (fixed_run / "metrics.json", fixed_run / "training" / "key", fixed_run / ".stages" / "train.json"):
+        path.unlink()
+    assert bitwright("train", fixed_run).status == 0
+    assert (fixed_run / "previous" / "1" / "checkpoint.safetensors").read_bytes() == mine
+
+
+def test_second_command_in_the_same_folder_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:
+    script = "from pathlib import Path; from bitwright.cli.run_folder import RunFolder; "
+    script += f"RunFolder(Path({str(fixed_run)!r})).lock()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{script}; print('held', flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        outcome = bitwright("hls", fixed_run)
+        holder.kill()
+    assert (outcome.status, outcome.err) == (
+        2,
+        f"{fixed_run}: run must be free, not in use by another command; wait for it\n",
+    )
+
+
+def test_project_with_a_file_missing_is_written_again(fixed_run: Path, bitwright: Bitwright) -> None:
+    (fixed_run / "hls" / "firmware" / "weights" / "w2.txt").unlink()
+    outcome = bitwright("diff", fixed_run)
+    assert outcome.status == 2
+    assert "w2.txt: constants must be there, not missing" in outcome.err
+    assert bitwright("hls", fixed_run).status == 0
+    assert verdict(fixed_run)["csim"]["different"] == 0
+
+
+def test_diff_names_a_level_above_the_chip(fixed_run: Path, bitwright: Bitwright) -> None:
+    path = fixed_run / "outputs" / "torch.npy"
+    codes = np.load(path)
+    codes[7, 3] += 1
+    np.save(path, codes)
+    outcome = bitwright("diff", fixed_run)
+    assert outcome.status == 1
+    assert "torch and qonnx differ in 1 of 3600 outputs, first in input 7, value 3" in outcome.out
 
 
 def test_float_network_is_not_exported(tmp_path: Path, bitwright: Bitwright) -> None:

@@ -194,13 +194,13 @@ def test_bits_and_numbers_are_not_exchanged(before: str, after: str, tmp_path: P
 
 
 def test_layer_that_the_network_has_not_is_refused(tmp_path: Path) -> None:
-    message = "layer must be one of in, sign, fc, counts, not 'fc9'; export again"
+    message = "layer must be one of in, sign, fc, counts, not 'fc9'; delete it and export again"
     refused(tmp_path, binary(), message, ("[fc] # Dense", '[fc9]\nresult = "xnor"\n[fc]'))
 
 
 def test_layer_that_is_left_out_is_refused(tmp_path: Path) -> None:
     section = "[counts]" + precision_text(binary()).split("[counts]")[1]
-    refused(tmp_path, binary(), "counts must be a section, not missing; export again", (section, ""))
+    refused(tmp_path, binary(), "counts must be a section, not missing; delete it and export again", (section, ""))
 
 
 def test_key_that_the_layer_has_not_is_refused(tmp_path: Path) -> None:
@@ -210,12 +210,12 @@ def test_key_that_the_layer_has_not_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [("6", "6"), ("true", "True"), ('["xnor"]', "['xnor']")])
 def test_type_that_is_no_text_is_refused(value: str, shown: str, tmp_path: Path) -> None:
-    message = f"in.result: type must be text such as 'ap_fixed<4,2>', not {shown}; export again"
+    message = f"in.result: type must be text such as 'ap_fixed<4,2>', not {shown}; delete it and export again"
     refused(tmp_path, binary(), message, ('"ap_fixed<4,2>"', value))
 
 
 def test_type_that_is_left_out_is_refused(tmp_path: Path) -> None:
-    message = "in.result: type must be text such as 'ap_fixed<4,2>', not None; export again"
+    message = "in.result: type must be text such as 'ap_fixed<4,2>', not None; delete it and export again"
     refused(tmp_path, binary(), message, ('result = "ap_fixed<4,2>"\n', ""))
 
 
