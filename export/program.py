@@ -9,37 +9,16 @@ from math import prod
 
 import numpy as np
 
-from bitwright.export.operations import Input, Integers, Interval, Operation, Shape
-from bitwright.quant.bipolar import Bipolar, Format
+from bitwright.export.operations import Input, Integers, Operation, Tensor
+from bitwright.quant.bipolar import Bipolar
 
 CHUNK_VALUES = 2_000_000
 """Values that the largest tensor of one chunk may have: bounds the executor's memory at some 100 MB a thread."""
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """Result of an operation.
-
-    Args:
-        shape: Without the batch axis, channels last.
-        format: How its integers are kept.
-        interval: What each channel can be: a proof, from the weights and the input's range.
-    """
-
-    shape: Shape
-    format: Format
-    interval: Interval
-
-
-NOTHING = Tensor((), Bipolar(), Interval(np.zeros(1, np.int64), np.zeros(1, np.int64)))
-"""What the input is computed from."""
-
-
 def result_of(operation: Operation, tensors: Mapping[str, Tensor]) -> Tensor:
-    """Return the result of an operation whose source is among ``tensors``."""
-    source = tensors.get(operation.source, NOTHING)
-    interval = operation.result_interval(source.interval, source.shape)
-    return Tensor(operation.result_shape(source.shape), operation.result_format(source.format, interval), interval)
+    """Return the result of an operation whose sources are among ``tensors``."""
+    return operation.result([tensors[name] for name in operation.sources])
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,14 +117,16 @@ class Program:
 
     def _run(self, codes: Integers) -> Integers:
         results: dict[str, Integers] = {}
-        last_use = {operation.source: i for i, operation in enumerate(self.operations)}
+        last_use = {name: i for i, operation in enumerate(self.operations) for name in operation.sources}
         for i, operation in enumerate(self.operations):
             results[operation.name] = self._step(operation, results, codes)
-            if last_use.get(operation.source) == i:
-                results.pop(operation.source, None)
+            for name in operation.sources:
+                if last_use[name] == i:
+                    results.pop(name, None)
         return results[self.operations[-1].name]
 
     def _step(self, operation: Operation, results: dict[str, Integers], codes: Integers) -> Integers:
         if isinstance(operation, Input):
             return operation.run(codes.astype(np.int64, copy=False), operation.format)
-        return operation.run(results[operation.source], self.tensors[operation.source].format)
+        formats = [self.tensors[name].format for name in operation.sources]
+        return operation.compute([results[name] for name in operation.sources], formats)

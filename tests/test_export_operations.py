@@ -1,6 +1,5 @@
 """The operations of an integer program, against loops, fractions and PyTorch in double precision."""
 
-import math
 import re
 from fractions import Fraction
 from typing import Any
@@ -13,6 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bitwright.export.operations import (
+    Add,
+    Concat,
     Conv2d,
     Dense,
     Flatten,
@@ -24,6 +25,7 @@ from bitwright.export.operations import (
     MultiplyAdd,
     Operation,
     Requantize,
+    Tensor,
     Threshold,
 )
 from bitwright.quant.bipolar import Bipolar
@@ -299,19 +301,45 @@ def test_flatten_runs_through_the_channels_fastest() -> None:
 
 @pytest.mark.parametrize("form", [Bipolar(), FixedPoint(3, 1), FixedPoint(3, 1, signed=False)])
 def test_input_is_everything_that_its_format_holds(form: Bipolar | FixedPoint) -> None:
-    operation, nothing = Input("x", "", (2, 3), form), Interval(np.zeros(1, np.int64), np.zeros(1, np.int64))
-    interval = operation.result_interval(nothing, ())
-    assert interval.lowest.tolist() == [form.lowest] * 3
-    assert interval.highest.tolist() == [form.highest] * 3
-    assert operation.result_shape(()) == (2, 3)
-    assert operation.result_format(INT8, nothing) is form
+    operation = Input("x", "", (2, 3), form)
+    tensor = operation.result(())
+    assert tensor.interval.lowest.tolist() == [form.lowest] * 3
+    assert tensor.interval.highest.tolist() == [form.highest] * 3
+    assert (tensor.shape, tensor.format) == ((2, 3), form)
     codes = np.ones((1, 2, 3), np.int64)
     assert operation.run(codes, form) is codes
 
 
-@pytest.mark.parametrize("ask", ["result_interval", "result_format", "run"])
+@pytest.mark.parametrize("ask", ["result", "compute"])
 def test_operation_of_no_kind_is_refused(ask: str) -> None:
     says = "op: operation must be one of bitwright.export.operations, not Operation"
     with pytest.raises(TypeError, match=f"^{re.escape(says)}$"):
-        getattr(Operation("op", "x"), ask)(None, None)
-    assert math.prod(Operation("op", "x").result_shape((2, 3))) == 6
+        getattr(Operation("op"), ask)(*[()] * (1 + (ask == "compute")))
+
+
+@pytest.mark.parametrize(("left", "right"), [((INT8, 3), (FixedPoint(4, 2, signed=False), -2))])
+def test_add_brings_both_to_the_finer_grid(left: tuple[FixedPoint, int], right: tuple[FixedPoint, int]) -> None:
+    tensors = [Tensor((1,), form, Interval.of_format(form, 1)) for form, _ in (left, right)]
+    operation = Add("sum", "a", "b")
+    result = operation.result(tensors)
+    finest = max(left[0].fractional, right[0].fractional)
+    value = operation.compute([np.array([[code]]) for _, code in (left, right)], [left[0], right[0]])[0, 0]
+    assert value * 2.0**-finest == left[1] * left[0].step + right[1] * right[0].step
+    assert result.format.fractional == finest
+    assert result.interval.ends == (
+        (left[0].lowest << finest - left[0].fractional) + (right[0].lowest << finest - right[0].fractional),
+        (left[0].highest << finest - left[0].fractional) + (right[0].highest << finest - right[0].fractional),
+    )
+
+
+def test_concatenated_bits_stay_bits() -> None:
+    tensors = [Tensor((2, 1, size), Bipolar(), Interval.of_format(Bipolar(), size)) for size in (1, 3)]
+    result = Concat("both", "a", "b").result(tensors)
+    assert (result.shape, result.format, result.interval.stride) == ((2, 1, 4), Bipolar(), 2)
+
+
+def test_sums_of_bits_have_one_parity() -> None:
+    interval = Interval.of_format(Bipolar(), 3)
+    weight = np.array([[1, 3], [1, -1], [-1, 1]])
+    found = Dense("fc", "x", weight, FixedPoint(3, 3), None).result_interval(interval, (3,))
+    assert (found.lowest.tolist(), found.highest.tolist(), found.stride) == ([-3, -5], [3, 5], 2)

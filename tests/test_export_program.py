@@ -95,7 +95,7 @@ def test_result_that_two_operations_read_is_kept_for_both() -> None:
 
 def test_operation_without_input_first_is_a_mistake() -> None:
     with pytest.raises(AssertionError):
-        _ = Program((Operation("x", ""),)).input
+        _ = Program((Operation("x"),)).input
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint8, np.int32])

@@ -23,9 +23,9 @@ from bitwright.export.operations import (
     Integers,
     MaxPool2d,
     MultiplyAdd,
-    Operation,
     Requantize,
     Threshold,
+    UnaryOperation,
 )
 from bitwright.export.program import Program
 from bitwright.export.program_file import read, write
@@ -252,7 +252,7 @@ def test_operation_that_the_format_does_not_know_is_refused() -> None:
         write(program)
 
 
-class Unknown(Operation):
+class Unknown(UnaryOperation):
     """An operation that no file can carry."""
 
     def result_interval(self, interval: Any, shape: Any) -> Any:  # noqa: ANN401, D102
