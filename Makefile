@@ -6,6 +6,7 @@ export PYTHONSAFEPATH = 1
 EXPERIMENT ?= configs/digits_mlp_w6a6.toml
 DATA_DIR   ?=
 SET        ?=
+CHECKPOINT ?=
 RUNS_DIR   ?= runs
 PYTHON     ?= python3
 
@@ -15,7 +16,7 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls verify diff doctor check test test-all bench clean
+.PHONY: help install train export hls verify diff doctor check test test-all bench bench-cnv clean
 
 help: ## Show the targets and the variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -24,6 +25,7 @@ help: ## Show the targets and the variables
 	  EXPERIMENT 'the experiment, a TOML file (now $(EXPERIMENT))' \
 	  DATA_DIR 'folder of the data sets (default: BITWRIGHT_DATA, or bitwright/data in the cache folder)' \
 	  SET 'settings to override: SET="train.epochs=3 hls.io_type=io_stream"' \
+	  CHECKPOINT 'weights for bench-cnv (default: seeded ones)' \
 	  RUNS_DIR 'where the runs lie (now $(RUNS_DIR))' \
 	  PYTHON 'the Python that makes the environment (now $(PYTHON), 3.11 or later)'
 
@@ -72,6 +74,11 @@ test-all: check ## The tests and those that take minutes
 
 bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
 	$(BIN)/python -m bitwright.cli.benchmark
+
+bench-cnv: EXPERIMENT = configs/cifar10_cnv_w2a2.toml
+bench-cnv: $(INSTALLED) ## Time and weigh CNV's road on CIFAR-10, hls4ml's own compile beside it (minutes)
+	$(BIN)/python -m bitwright.cli.benchmark_cnv "$(EXPERIMENT)" $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") \
+	  $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 clean: ## Delete caches and build outputs; runs and the environment stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

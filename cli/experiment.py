@@ -35,11 +35,11 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _combination_is_possible(self) -> Self:
-        images = {"mnist": 28, "fashion-mnist": 28, "cifar10": 32}
-        if self.model.kind == "lenet5" and self.data.name not in images:
+        images = {"lenet5": ("mnist", "fashion-mnist", "cifar10"), "cnv": ("cifar10",)}.get(self.model.kind, ())
+        if images and self.data.name not in images:
             raise ValueError(
-                f"model.kind: value must be 'mlp' for data.name = {self.data.name!r}, not 'lenet5'; "
-                f"lenet5 takes {', '.join(images)}"
+                f"model.kind: value must be 'mlp' for data.name = {self.data.name!r}, not {self.model.kind!r}; "
+                f"{self.model.kind} takes {', '.join(images)}"
             )
         if not self.model.batch_norm and 1 in self.recipe.widths().values():
             raise ValueError(
@@ -51,9 +51,9 @@ class Experiment(BaseModel):
                 f"train.shift_pixels: value must be 0 for data.name = 'jets', not {self.train.shift_pixels}; "
                 "jets are no images"
             )
-        if self.hls.io_type == "io_parallel" and self.model.kind == "lenet5":
+        if self.hls.io_type == "io_parallel" and images:
             raise ValueError(
-                "hls.io_type: value must be 'io_stream' for model.kind = 'lenet5', not 'io_parallel'; "
+                f"hls.io_type: value must be 'io_stream' for model.kind = {self.model.kind!r}, not 'io_parallel'; "
                 "hls4ml would unroll every position of every convolution"
             )
         return self

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bitwright.cli.console import err
 from bitwright.cli.experiment import explain
 from bitwright.cli.run_folder import RunFolder, resolve
+from bitwright.hls.csim_build import Headers
 from bitwright.hls.target import Target
 from bitwright.hls.tool_error import ToolError
 
@@ -46,6 +47,20 @@ DataDir = Annotated[
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in --set train.epochs=3. Repeat it."),
+]
+CsimHeaders = Annotated[
+    Headers,
+    typer.Option(
+        help="Headers of the C simulation: fast (Bitwright's, checked on the first inputs) or original (hls4ml's)."
+    ),
+]
+InputType = Annotated[
+    str | None,
+    typer.Option(help="Type of the input of a network that does not quantise it, as in ap_ufixed<8,0>."),
+]
+AllowApproximate = Annotated[
+    bool,
+    typer.Option(help="Carry what the last bit of float32 decides, too, and report how far it is off."),
 ]
 RunsDir = Annotated[Path, typer.Option(help="Where the runs lie.")]
 
@@ -93,6 +108,7 @@ def hls(
     overrides: Overrides = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
+    csim_headers: CsimHeaders = "fast",
 ) -> None:
     """Write the hls4ml project, compile it, and simulate the whole test set.
 
@@ -102,7 +118,7 @@ def hls(
     from bitwright.cli import stage_hls  # noqa: PLC0415
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
-    verdict = stage_hls.hls(settings, run)
+    verdict = stage_hls.hls(settings, run, csim_headers)
     stage_hls.show(run, verdict)
     _verdict(verdict.exact)
 
@@ -116,6 +132,7 @@ def verify(
     cached: Annotated[
         bool, typer.Option(help="Take outputs whose inputs did not change, instead of computing all again.")
     ] = False,
+    csim_headers: CsimHeaders = "fast",
 ) -> None:
     """Compute every level again from what lies in the run's folder, and compare all integers.
 
@@ -126,7 +143,7 @@ def verify(
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_export.run_levels(settings, run, data_dir, again=not cached)
     if run.project.exists():
-        stage_hls.simulate(run, again=not cached)
+        stage_hls.simulate(run, again=not cached, headers=csim_headers)
     verdict = stage_hls.judge(run)
     stage_hls.show(run, verdict)
     _verdict(verdict.exact)
@@ -177,10 +194,17 @@ def convert(
     clock_period_ns: Annotated[float, typer.Option(help="Period of the clock to reach, in ns.")] = 5.0,
     strategy: Annotated[str, typer.Option(help="Latency or Resource.")] = "Latency",
     reuse_factor: Annotated[int, typer.Option(help="Times each multiplier is used.")] = 1,
+    input_type: InputType = None,
+    allow_approximate: AllowApproximate = False,
+    csim_headers: CsimHeaders = "fast",
 ) -> None:
     """Take any QONNX file to a compiled hls4ml project, proven to give the integers of qonnx's executor.
 
     Needs no checkpoint and no torch. Writes the same files as a run; exit status 1 where an integer differs.
+
+    Scales that are no powers of two are carried too. The network itself then computes with rounded numbers, and next to
+    a rounding boundary its own result depends on the order of adding: how many sums that may concern is said for each
+    layer, and whether it showed on these inputs.
     """
     from bitwright.cli import stage_convert, stage_hls  # noqa: PLC0415
 
@@ -196,14 +220,25 @@ def convert(
         target = Target.model_validate(settings)
     except ValidationError as error:
         raise ValueError(f"convert: --{explain(error, Target)}") from error
-    run, verdict = stage_convert.convert(model, inputs, to, target, samples)
+    run, verdict = stage_convert.convert(
+        model,
+        inputs,
+        to,
+        target,
+        samples,
+        input_type=input_type,
+        allow_approximate=allow_approximate,
+        headers=csim_headers,
+    )
     stage_hls.show(run, verdict)
-    _verdict(verdict.exact)
+    _verdict(verdict.accepted)
 
 
 @app.command()
 def inspect(
     model: Annotated[Path, typer.Argument(help="A QONNX file, from Brevitas or elsewhere.")],
+    input_type: InputType = None,
+    allow_approximate: AllowApproximate = False,
 ) -> None:
     """Show every layer's grid, interval and cost, what the host does, and what cannot be lowered and why.
 
@@ -211,7 +246,7 @@ def inspect(
     """
     from bitwright.cli import stage_inspect  # noqa: PLC0415
 
-    stage_inspect.inspect(model)
+    stage_inspect.inspect(model, input_type=input_type, allow_approximate=allow_approximate)
 
 
 @app.command()

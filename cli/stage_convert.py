@@ -1,11 +1,11 @@
 """The command `convert`: any QONNX file to a verified hls4ml project, without a checkpoint and without torch."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.cli.console import note
 from bitwright.cli.run_folder import RunFolder
@@ -14,17 +14,28 @@ from bitwright.cli.stage_hls import judge, simulate, write
 from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Integers
-from bitwright.export.qonnx_file import load
+from bitwright.export.pass_input_type import quantize_input
+from bitwright.export.qonnx_file import load, save
 from bitwright.export.qonnx_level import run_qonnx
+from bitwright.hls.csim_build import Headers
 from bitwright.hls.target import Target
 from bitwright.hls.verification import Verification
 from bitwright.quant.bipolar import Bipolar
+from bitwright.quant.fixed_point import parse_ap_fixed
 
 SEED = 1
 
 
 def convert(
-    model: Path, inputs: Path | None, folder: Path, target: Target, samples: int
+    model: Path,
+    inputs: Path | None,
+    folder: Path,
+    target: Target,
+    samples: int,
+    *,
+    input_type: str | None = None,
+    allow_approximate: bool = False,
+    headers: Headers = "fast",
 ) -> tuple[RunFolder, Verification]:
     """Lower a QONNX file, write and compile its project, and compare the levels qonnx, program and csim.
 
@@ -34,19 +45,22 @@ def convert(
         folder: Where the results go, laid out as a run's folder.
         target: What the project is written for.
         samples: Number of random inputs.
+        input_type: Fixed-point type of the input, for a network that does not quantise it: ``ap_ufixed<8,0>``.
+        allow_approximate: Whether sums that the last bit of float32 decides may be carried, and may differ.
+        headers: Of the C simulation: "fast", checked against the original ones, or "original".
 
     Raises:
         ValueError: If the file or the inputs are refused.
         ToolError: If there is no compiler, or it fails.
         OSError: If a file cannot be read or written.
     """
-    network = lower(load(model), str(model))
-    values = random_inputs(network, model, samples) if inputs is None else read_inputs(inputs, network, model)
+    graph = read_graph(model, input_type)
+    network = lower(graph, str(model), allow_approximate=allow_approximate)
+    values = random_inputs(network, samples) if inputs is None else read_inputs(inputs, network)
     run = RunFolder(folder)
     run.create()
     run.lock()
-    if not run.qonnx.exists() or not model.samefile(run.qonnx):
-        shutil.copyfile(model, run.qonnx)
+    save(graph, run.qonnx)
     write_lowered(network, run)
     save_array(run.inputs, input_codes(network, values).astype(np.int32))
     port = describe(network).output
@@ -62,11 +76,26 @@ def convert(
     )  # the floats are not in the run's folder, only the codes
     run_level(run, "program", run.lowered, program_level)
     write(target, run)
-    simulate(run)
-    return run, judge(run)
+    simulate(run, headers=headers)
+    return run, judge(run, approximate=allow_approximate)
 
 
-def read_inputs(path: Path, network: LoweredNetwork, model: Path) -> NDArray[np.float32]:
+def read_graph(model: Path, input_type: str | None) -> ModelWrapper:
+    """Read a QONNX file, and quantise its input if a type is given.
+
+    Raises:
+        ValueError: If the file or the type is refused.
+    """
+    graph = load(model)
+    if input_type is None:
+        return graph
+    try:
+        return quantize_input(graph, parse_ap_fixed(input_type))
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from error
+
+
+def read_inputs(path: Path, network: LoweredNetwork) -> NDArray[np.float32]:
     """Read float inputs, and refuse those that are not of the network's shape, or not finite.
 
     Raises:
@@ -83,7 +112,7 @@ def read_inputs(path: Path, network: LoweredNetwork, model: Path) -> NDArray[np.
         ) from error
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu":
         raise ValueError(f"{path}: inputs must be one array of numbers, not another kind; write it with numpy.save")
-    shape = graph_shape(model)
+    shape = network.host.input[1]
     if found.shape[1:] != shape or len(found) == 0:
         raise ValueError(
             f"{path}: inputs must be of shape (N, {', '.join(map(str, shape))}), not {found.shape}; reshape them"
@@ -93,17 +122,15 @@ def read_inputs(path: Path, network: LoweredNetwork, model: Path) -> NDArray[np.
     return found.astype(np.float32)
 
 
-def random_inputs(network: LoweredNetwork, model: Path, samples: int) -> NDArray[np.float32]:
-    """Return inputs drawn evenly from all codes of the input quantiser, the same on every call."""
+def random_inputs(network: LoweredNetwork, samples: int) -> NDArray[np.float32]:
+    """Return inputs that lead evenly to all codes of the input quantiser, the same on every call.
+
+    Raises:
+        ValueError: If the host computes first what nobody can undo.
+    """
     generator = np.random.default_rng(SEED)
     form = network.program.input.format
-    values = np.array([-1, 1]) if isinstance(form, Bipolar) else np.arange(form.lowest, form.highest + 1)
-    scale = network.input_quantizer.uniform_scale
-    assert scale is not None
+    codes = np.array([-1, 1]) if isinstance(form, Bipolar) else np.arange(form.lowest, form.highest + 1)
     note(f"convert: {samples} random inputs, seed {SEED}")
-    return (generator.choice(values, (samples, *graph_shape(model))) * scale).astype(np.float32)
-
-
-def graph_shape(model: Path) -> tuple[int, ...]:
-    """Return the shape of one input as the graph declares it."""
-    return tuple(load(model).get_tensor_shape(load(model).graph.input[0].name))[1:]
+    drawn = generator.choice(codes, (samples, *network.input_layout.shape))
+    return network.host.inverse(network.input_quantizer.values(drawn))

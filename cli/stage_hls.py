@@ -15,14 +15,14 @@ from bitwright.cli.versions import installed
 from bitwright.export.interface import read_interface
 from bitwright.export.operations import Linear
 from bitwright.export.precision import read_precision
-from bitwright.hls.csim import run_csim
-from bitwright.hls.csim_build import build_library, content_key, source_files
+from bitwright.hls.csim import check_headers, run_csim
+from bitwright.hls.csim_build import Headers, build_fast_or_original, build_library, content_key, source_files
 from bitwright.hls.target import Target
 from bitwright.hls.verification import LEVELS, Verification, verify
 from bitwright.hls.weight_files import check_weight_files, check_weight_texts
 
 
-def hls(experiment: Experiment, run: RunFolder) -> Verification:
+def hls(experiment: Experiment, run: RunFolder, headers: Headers = "fast") -> Verification:
     """Write the run's project, compile it, simulate the whole test set, and compare every level.
 
     Raises:
@@ -38,7 +38,7 @@ def hls(experiment: Experiment, run: RunFolder) -> Verification:
     run.lock()
     run.verification.unlink(missing_ok=True)
     write(experiment.hls, run)
-    simulate(run)
+    simulate(run, headers=headers)
     return judge(run)
 
 
@@ -89,15 +89,20 @@ def _set_aside(run: RunFolder) -> None:
     note(f"hls: your changed project lies in {kept}")
 
 
-def simulate(run: RunFolder, *, again: bool = False) -> None:
-    """Compile the project as it lies on disk and run the test set through it, unless that was done."""
+def simulate(run: RunFolder, *, again: bool = False, headers: Headers = "fast") -> None:
+    """Compile the project as it lies on disk and run the test set through it, unless that was done.
+
+    With the fast headers the first inputs are run with the original ones too, and the integers compared.
+    """
     program = load_program(run)
     inputs = load_array(run.inputs)
     check_weight_texts(run.project)
     started = time.monotonic()
     with progress_bar("compiling the C simulation", 1) as count:
-        library = build_library(run.project, run.csim)
+        library, taken, log = build_fast_or_original(run.project, run.csim, headers)
         count(1)
+    if log is not None:
+        note(f"csim: the fast headers do not compile with this project; the original ones are taken; see {log}")
     key = digest(library.name, run.inputs, run.lowered)
     path = run.output("csim")
     if not again and run.is_current("csim", key, unchanged=[path]):
@@ -106,6 +111,12 @@ def simulate(run: RunFolder, *, again: bool = False) -> None:
     parts = run.csim / f"parts-{key[:16]}"
     if again:
         shutil.rmtree(parts, ignore_errors=True)
+    if taken == "fast":
+        with progress_bar("compiling against the original headers", 1) as count:
+            original = build_library(run.project, run.csim)
+            count(1)
+        checked = check_headers(library, original, run.project, program, inputs)
+        note(f"csim: fast headers; the original ones give the same integers on the first {checked} inputs")
     with progress_bar("csim level", len(inputs)) as count:
         codes = run_csim(library, run.project, program, inputs, parts, count)
     save_array(path, codes)
@@ -113,16 +124,22 @@ def simulate(run: RunFolder, *, again: bool = False) -> None:
     shutil.rmtree(parts)
 
 
-def judge(run: RunFolder) -> Verification:
-    """Compare the outputs of every level that there is, and write `verification.json`."""
+def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
+    """Compare the outputs of every level that there is, and write `verification.json`.
+
+    Args:
+        run: Its folder.
+        approximate: Whether the network's own float32 may differ where it decides by the order of adding.
+    """
     outputs = {level: load_array(run.output(level)) for level in LEVELS if run.output(level).is_file()}
     if not outputs:
         raise FileNotFoundError(
             f"{run.path / 'outputs'}: outputs must be there to compare, not missing; run `bitwright export` first"
         )
-    port = read_interface(run.interface).output
+    interface = read_interface(run.interface)
     labels = load_array(run.labels) if run.labels.exists() or (run.path / EXPERIMENT).exists() else None
-    verdict = verify(outputs, labels, port, {level: run.seconds(level) for level in outputs})
+    seconds = {level: run.seconds(level) for level in outputs}
+    verdict = verify(outputs, labels, interface, seconds, approximate=approximate)
     write_text(run.verification, verdict.text())
     if verdict.exact and run.project.exists():
         check_weight_files(run.project)
@@ -153,8 +170,29 @@ def show(run: RunFolder, verdict: Verification) -> None:
     if run.project.exists():
         out.print(f"project  {run.project}", markup=False)
     out.print(f"report   {run.verification}", markup=False)
-    if not verdict.exact:
+    if verdict.undecided:
+        _show_doubts(verdict)
+    if not verdict.chip_exact or (not verdict.exact and not verdict.undecided):
         out.print(f"next     bitwright diff {run.path}", markup=False)
+
+
+def _show_doubts(verdict: Verification) -> None:
+    """Say what float32 leaves to the order of adding, and what came of it."""
+    layers = [name for name, _ in sorted(verdict.undecided.items(), key=lambda entry: -entry[1])]
+    named = ", ".join(layers[:3]) + (f" and {len(layers) - 3} more" if len(layers) > 3 else "")
+    out.print(
+        f"float32  scales that are no powers of two: PyTorch's own sums before {named} are rounded, and the order of "
+        f"adding decides up to {max(verdict.undecided.values()):.2g} of them",
+        markup=False,
+    )
+    if verdict.exact:
+        out.print("         none of these inputs shows it; others may", markup=False)
+    elif verdict.chip_exact:
+        out.print(
+            f"         program and chip agree; they differ from the network by up to {verdict.largest_error:.3g}; "
+            "train with power-of-two scales, or accept it with --allow-approximate",
+            markup=False,
+        )
 
 
 def differing_inputs(run: RunFolder, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -6,21 +6,26 @@ from pathlib import Path
 from rich.table import Table
 
 from bitwright.cli.console import out
+from bitwright.cli.stage_convert import read_graph
 from bitwright.export.interface import describe
 from bitwright.export.lower import lower
 from bitwright.export.operations import Linear, MultiplyAdd, Operation, Requantize, Threshold
 from bitwright.export.precision import ap_text, is_xnor, needs
 from bitwright.export.program import Program
-from bitwright.export.qonnx_file import load
 
 
-def inspect(model: Path) -> None:
+def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bool = False) -> None:
     """Print every layer's grid, interval, accumulator and constants, and what is left to the host.
+
+    Args:
+        model: A QONNX file.
+        input_type: Fixed-point type of the input, for a network that does not quantise it.
+        allow_approximate: Whether sums that the last bit of float32 decides may be carried.
 
     Raises:
         ValueError: If the file cannot be lowered: every node that cannot is named.
     """
-    network = lower(load(model), str(model))
+    network = lower(read_graph(model, input_type), str(model), allow_approximate=allow_approximate)
     program = network.program
     table = Table("layer", "what", "result", "type", "interval", "bits of constants", title=str(model))
     for operation in program.operations:

@@ -4,72 +4,83 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitwright.export.elementwise import Line, Step
+from bitwright.export.accumulator import Accumulator
+from bitwright.export.activation_levels import levels_of, positional, same_levels, tabulated
+from bitwright.export.doubts import doubts, table_doubts
+from bitwright.export.line import Line
 from bitwright.export.multiply_add import find_multiply_add
-from bitwright.export.operations import Integers, Interval, MultiplyAdd, Operation, Requantize, Threshold
-from bitwright.export.quantizer import Floats, Quantizer
-from bitwright.export.step_function import StepFunction, tabulate
+from bitwright.export.operations import MultiplyAdd, Operation, Requantize, Table, Threshold
+from bitwright.export.quantizer import ActivationQuantizer, Quantizer, is_power_of_two
+from bitwright.export.step_function import NotMonotoneError, StepFunction
 from bitwright.quant.bipolar import Bipolar, Format
 from bitwright.quant.fixed_point import FixedPoint
 
 MOST_COMPARATORS = 3
 """Up to so many thresholds a value, comparators are cheaper than a multiplier."""
 
+MOST_ENTRIES = 1 << 14
+"""Of a table."""
+
 
 @dataclass(frozen=True, eq=False)
-class Accumulator:
-    """What an activation is computed from.
+class Activation:
+    """A lowered activation.
 
     Args:
-        operation: Name of the operation that gives it.
-        format: Of its codes.
-        interval: That its codes cannot leave, a channel.
-        scale: Worth of one code, float32: powers of two, ``()`` or ``(C,)``.
-        steps: Elementwise operations between it and the quantiser, in order.
+        operation: Computes the quantiser's codes.
+        undecided: Sums, over all channels, whose code in the network depends on the order of adding float32 numbers.
+        ties: Those of them that lie on a rounding boundary itself: the last bit of float32 decides them by chance.
     """
 
-    operation: str
-    format: Format
-    interval: Interval
-    scale: Floats
-    steps: tuple[Step, ...]
-
-    def values(self, codes: Integers) -> Floats:
-        """Return what the network computes in float32 for codes ``(V, 1)`` or ``(V, C)``, before its quantiser."""
-        values = codes.astype(np.float32) * np.broadcast_to(self.scale, self.interval.lowest.shape)
-        with np.errstate(over="ignore", invalid="ignore"):  # infinity saturates; what is no number is refused
-            for step in self.steps:
-                values = step(values)
-        if np.isnan(values).any():
-            raise ValueError("values must be numbers, not NaN; train again, a batch norm may have overflowed")
-        return values
-
-    def line(self) -> Line:
-        """Return the same without rounding, from code to value."""
-        slope = np.broadcast_to(self.scale.astype(np.float64), self.interval.lowest.shape)  # (C,)
-        line = Line(slope, np.zeros(slope.shape))
-        for step in self.steps:
-            line = line.then(step)
-        return line
+    operation: Operation
+    undecided: int = 0
+    ties: int = 0
 
 
-def lower_activation(name: str, source: Accumulator, quantizer: Quantizer) -> Operation:
+def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuantizer) -> Activation:
     """Return the operation that quantises an accumulator as the network does.
 
     1. A shift, where the network only divides by powers of two: `Requantize`.
     2. One comparator, or up to three: `Threshold`.
     3. One multiplier and one adder: `MultiplyAdd`, with the fewest bits that agree.
     4. As many comparators as it takes: `Threshold`.
+    5. A table, where the function rises and falls: `Table`.
 
     Raises:
-        ValueError: If a value is not a number, or a scale is no power of two.
+        ValueError: If a value is not a number, or no operation is exact.
     """
-    lowest_code, highest_code = quantizer.range
-    scale = np.broadcast_to(quantizer.scale.reshape(-1), source.interval.lowest.shape)
-    flat = Quantizer(scale, quantizer.bit_width, quantizer.signed, quantizer.narrow, quantizer.bipolar)
-    spacing = 2 if quantizer.bipolar else 1
-    levels = (highest_code - lowest_code) // spacing + 1
-    steps = tabulate(lambda codes: (flat.codes(source.values(codes)) - lowest_code) // spacing, source.interval, levels)
+    form = quantizer.format()
+    if isinstance(form, FixedPoint) and _is_shift(source, quantizer):
+        return Activation(Requantize(name, source.operation, form))
+    level, levels = levels_of(source, quantizer)
+    try:
+        steps = tabulated(level, source, levels)
+    except NotMonotoneError:
+        return _table(name, source, quantizer)
+    undecided, ties = doubts(source, quantizer, steps)
+    operation = _cheapest(name, source, quantizer, steps)
+    return Activation(operation, undecided, ties)
+
+
+def _is_shift(source: Accumulator, quantizer: ActivationQuantizer) -> bool:
+    """Return whether nothing but a power of two lies between: ``code * 2**-f`` rounds alike in float32 and integers."""
+    return (
+        isinstance(quantizer, Quantizer)
+        and not source.steps
+        and not isinstance(source.format, Bipolar)
+        and quantizer.zero_point == source.zero_point == 0
+        and quantizer.rounding in ("ROUND", "HALF_EVEN")
+        and quantizer.uniform_scale is not None
+        and bool((source.scale == source.format.step).all())
+        and not source.noise.any()
+        and max(map(abs, source.interval.ends)) < 2**24
+        and is_power_of_two(quantizer.uniform_scale)
+        and 2.0**-100 < quantizer.uniform_scale < 2.0**100
+    )
+
+
+def _cheapest(name: str, source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunction) -> Operation:
+    lowest_code, _ = quantizer.range
     form = quantizer.format()
     thresholds = steps.thresholds
     if isinstance(source.format, Bipolar):
@@ -80,22 +91,50 @@ def lower_activation(name: str, source: Accumulator, quantizer: Quantizer) -> Op
     shift = Requantize(name, source.operation, form)
     if agrees(shift, source.format, steps, lowest_code):
         return shift
-    if levels - 1 <= MOST_COMPARATORS:
+    if steps.levels - 1 <= MOST_COMPARATORS:
         return threshold
     line = source.line()
-    found = find_multiply_add(steps, Line(line.slope / scale, line.offset / scale), lowest_code)
+    scale = np.broadcast_to(np.asarray(quantizer.scale, np.float64).reshape(-1), (source.channels,))
+    found = find_multiply_add(steps, Line(line.slope / scale, line.offset / scale + quantizer.zero_point), lowest_code)
     if found is None:
         return threshold
     affine = MultiplyAdd(name, source.operation, found.multiplier, found.offset, found.shift, form)
     return affine if agrees(affine, source.format, steps, lowest_code) else threshold
 
 
-def agrees(operation: Operation, format: Format, steps: StepFunction, lowest_code: int) -> bool:  # noqa: A002
+def agrees(operation: MultiplyAdd | Requantize, format: Format, steps: StepFunction, lowest_code: int) -> bool:  # noqa: A002
     """Return whether a monotone operation is the step function: at both sides of every step, and at both ends."""
     interval = steps.interval
-    columns = [interval.lowest, interval.highest, *steps.thresholds.T, *(steps.thresholds.T - 1)]
+    columns = [interval.lowest, interval.highest, *steps.thresholds.T, *(steps.thresholds.T - interval.stride)]
     codes = np.clip(np.stack(columns), interval.lowest, interval.highest)  # (2 + 2K, C)
     channels = zip(steps.thresholds, codes.T, strict=True)
     reached = np.stack([np.searchsorted(thresholds, code, "right") for thresholds, code in channels], axis=1)
     wanted = lowest_code + np.where(steps.rising, reached, steps.levels - 1 - reached)
     return bool((operation.run(codes, format) == wanted).all())
+
+
+def _table(name: str, source: Accumulator, quantizer: ActivationQuantizer) -> Activation:
+    """Tabulate a function that rises and falls: of every code that can occur, one table for all channels."""
+    level, _ = levels_of(source, quantizer)
+    lowest, highest = source.interval.ends
+    if isinstance(source.format, Bipolar) or highest - lowest >= MOST_ENTRIES:
+        raise ValueError(
+            f"a function that rises and falls must have at most {MOST_ENTRIES} codes before it, not "
+            f"{highest - lowest + 1}; put a quantiser before it, or use a monotone activation"
+        )
+    if not (source.is_uniform and same_levels(level, source)):
+        raise ValueError(
+            "a function that rises and falls must be the same for every channel, not one each; "
+            "put a quantiser of one scale before it, or use a monotone activation"
+        )
+    one = source.hull()
+    codes = np.arange(lowest, highest + 1)[:, None]
+    lowest_code, form = quantizer.range[0], quantizer.format()
+    spacing = 2 if quantizer.bipolar else 1
+    entries = lowest_code + spacing * level(codes, one)[:, 0]
+    undecided, ties = table_doubts(one, level, codes) if source.noise.any() else (0, 0)
+    if one.is_positional and (level(codes, one) != level(codes, one, at_the_end=True)).any():
+        raise ValueError(positional(source))
+    return Activation(
+        Table(name, source.operation, entries, lowest, form), undecided * source.channels, ties * source.channels
+    )

@@ -1,16 +1,21 @@
 """Constants of a graph: weights and biases on their integer grid."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
 from bitwright.export.operations import Integers
-from bitwright.export.quantizer import Floats, Quantizer
+from bitwright.export.quantizer import ROUNDINGS, Floats, Quantizer, Truncation
 
 QUANTIZERS = ("Quant", "BipolarQuant")
+MOST_ZERO_POINT = 1 << 24
+SMALLEST_SCALE = 2.0**-100
+"""Far below it float32 has fewer bits, and less than its inverse is infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +23,7 @@ class QuantizedConstant:
     """A constant tensor as ``codes * scale``.
 
     Args:
-        codes: Integers of the tensor's shape.
+        codes: Integers of the tensor's shape; a zero point is subtracted.
         scale: Of the tensor's shape, or broadcastable to it.
         quantizer: Where they come from.
     """
@@ -48,50 +53,104 @@ class QuantizedConstant:
 
 
 def read_quantizer(model: ModelWrapper, node: NodeProto) -> Quantizer:
-    """Return a quantiser node's parameters.
+    """Return a `Quant` or `BipolarQuant` node's parameters.
 
     Raises:
-        ValueError: If a parameter is not constant, not a possible one, or a zero point is not zero.
+        ValueError: If a parameter is not constant, or not a possible one.
     """
+    parameters = _parameters(model, node)
+    scale = _scale("scale", parameters[0])
+    if node.op_type == "BipolarQuant":
+        return Quantizer(scale, bit_width=1, signed=True, narrow=False, bipolar=True)
+    zero_point, width = _zero_point(parameters[1]), _bit_width(parameters[2])
+    signed, narrow, rounding = _attributes(node)
+    bipolar = width == 1 and signed  # as qonnx and Brevitas compute it
+    if bipolar and zero_point:
+        raise ValueError(f"zero point of one signed bit must be 0, not {zero_point}; use a symmetric quantiser")
+    return Quantizer(scale, width, signed, narrow, bipolar, zero_point, rounding)
+
+
+def read_truncation(model: ModelWrapper, node: NodeProto) -> Truncation:
+    """Return a `Trunc` node's parameters, as version 2 of the operator has them.
+
+    Raises:
+        ValueError: If a parameter is not constant, or not a possible one.
+
+    Source: qonnx 1.0.0, `trunc_v2`.
+    """
+    version = max((int(entry.version) for entry in model.model.opset_import if entry.domain == node.domain), default=1)
+    if version < 2:
+        raise ValueError(f"version of the operator must be 2, not {version}; export again with Brevitas 0.12 or newer")
+    parameters = _parameters(model, node)
+    scale, output_scale = _scale("scale", parameters[0]), _scale("output scale", parameters[3])
+    divisors = np.exp2(np.rint(np.log2(output_scale / scale)))
+    if (divisors != divisors.flat[0]).any():
+        raise ValueError("bits cut off must be one number for all channels, not several; use one scale")
+    divisor = float(divisors.flat[0])
+    zero_point = _zero_point(parameters[1])
+    if zero_point % divisor:
+        raise ValueError(
+            f"zero point must be a multiple of {divisor:.0f}, by which it is divided, not {zero_point}; "
+            "use a symmetric quantiser"
+        )
+    width = _bit_width(parameters[4])
+    signed, narrow, rounding = _attributes(node)
+    zero_after = int(zero_point // divisor)
+    return Truncation(scale, zero_point, divisor, output_scale, zero_after, width, signed, narrow, rounding)
+
+
+def _parameters(model: ModelWrapper, node: NodeProto) -> list[NDArray[Any]]:
     parameters = [model.get_initializer(name) for name in node.input[1:]]
     if any(value is None for value in parameters):
         raise ValueError(
             "scale, zero point and bit width must be constants, not computed; export the network in eval mode"
         )
-    scale = np.asarray(parameters[0], np.float32)
-    if not (np.isfinite(scale).all() and (scale > 0).all()):
+    return parameters
+
+
+def _scale(what: str, value: NDArray[Any]) -> Floats:
+    scale = np.asarray(value, np.float32)
+    if scale.size and np.isfinite(scale).all() and ((scale > 0) & (scale < SMALLEST_SCALE)).any():
+        raise ValueError(f"{what} must be at least 2**-100, not {scale.min()}; train again, a tensor has died")
+    if scale.size == 0 or not (np.isfinite(scale).all() and (scale > 0).all()):
+        found = float(scale[~(scale > 0) | ~np.isfinite(scale)].flat[0]) if scale.size else "empty"
+        raise ValueError(f"{what} must be positive and finite, not {found}; train again")
+    return scale
+
+
+def _zero_point(value: NDArray[Any]) -> int:
+    points = np.unique(np.asarray(value, np.float64))
+    if len(points) != 1:
+        raise ValueError(f"zero point must be one for all channels, not {points.tolist()}; use one zero point")
+    if not (float(points[0]).is_integer() and abs(points[0]) < MOST_ZERO_POINT):
         raise ValueError(
-            f"scale must be positive and finite, not {float(scale[~(scale > 0) | ~np.isfinite(scale)].flat[0])}; "
-            "train again"
+            f"zero point must be a whole number below 2**24, not {float(points[0])}; use a symmetric quantiser"
         )
-    if node.op_type == "BipolarQuant":
-        return Quantizer(scale, bit_width=1, signed=True, narrow=False, bipolar=True)
-    zero_point, bit_width = (np.asarray(value).reshape(-1) for value in parameters[1:3])
-    if (zero_point != 0).any():
-        raise ValueError(f"zero point must be 0, not {zero_point[zero_point != 0][0]}; use a symmetric quantiser")
-    width = float(bit_width[0])
+    return int(points[0])
+
+
+def _bit_width(value: NDArray[Any]) -> int:
+    widths = np.unique(np.asarray(value, np.float64))
+    if len(widths) != 1:
+        raise ValueError(f"bit width must be one for all channels, not {widths.tolist()}; use one width")
+    width = float(widths[0])
     if not (width.is_integer() and 1 <= width <= 32):
         raise ValueError(f"bit width must be a whole number from 1 to 32, not {width}; change the recipe")
-    if (bit_width != width).any():
-        raise ValueError(
-            f"bit width must be one for all channels, not {sorted(set(bit_width.tolist()))}; use one width"
-        )
+    return int(width)
+
+
+def _attributes(node: NodeProto) -> tuple[bool, bool, str]:
+    """Return signed, narrow and the rounding mode."""
     attributes = getCustomOp(node)
-    rounding = attributes.get_nodeattr("rounding_mode")
-    if rounding != "ROUND":
+    rounding = str(attributes.get_nodeattr("rounding_mode")).upper()
+    if rounding not in ROUNDINGS:
         raise ValueError(
-            f"rounding mode must be ROUND (half to even), not {rounding}; set float_to_int_impl_type to ROUND"
+            f"rounding mode must be one of {', '.join(ROUNDINGS)}, not {rounding}; set float_to_int_impl_type to ROUND"
         )
     signed, narrow = (bool(attributes.get_nodeattr(name)) for name in ("signed", "narrow"))
     if narrow and not signed:  # it would leave the largest code out
         raise ValueError("narrow must be 0 where signed is 0, not 1; set narrow_range to False")
-    return Quantizer(
-        scale,
-        bit_width=int(width),
-        signed=signed,
-        narrow=narrow,
-        bipolar=width == 1 and signed,  # as qonnx and Brevitas compute it
-    )
+    return signed, narrow, rounding
 
 
 def quantized_constant(model: ModelWrapper, node: NodeProto) -> QuantizedConstant | None:
@@ -106,5 +165,5 @@ def quantized_constant(model: ModelWrapper, node: NodeProto) -> QuantizedConstan
     quantizer = read_quantizer(model, node)
     if not np.isfinite(values).all():
         raise ValueError("weights must be finite, not NaN or infinite; train again, with a lower learning rate")
-    codes = quantizer.codes(np.asarray(values, np.float32))
+    codes = quantizer.codes(np.asarray(values, np.float32)) - quantizer.zero_point
     return QuantizedConstant(codes, np.asarray(quantizer.scale), quantizer)

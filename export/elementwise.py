@@ -4,17 +4,20 @@ Each is computed as the network computes it, one IEEE float32 operation after th
 the line ``slope * x + offset`` that it would be without rounding: the first is exact, the second says where to look.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from bitwright.export.kernel import Kernel
+from bitwright.export.line import Line
 
 Floats = NDArray[np.float32]
+Direction = NDArray[np.int64]
+"""1 where a function rises with its value, -1 where it falls, 0 where it is constant, 2 where nobody knows; ``()`` or
+one a channel ``(C,)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,9 @@ class Elementwise:
 
     kind: Literal["Mul", "Div", "Add", "Sub", "RSub", "Relu"]
     constant: Floats | None = None
+
+    monotone = True
+    """IEEE rounding keeps the order of two values: the step rises or falls in float32 too."""
 
     def __call__(self, values: Floats) -> Floats:
         """Return the function of ``(V, C)`` values."""
@@ -46,73 +52,125 @@ class Elementwise:
                 return constant - values
         raise ValueError(f"{self.kind}: constant must be given, not {self.constant!r}")
 
+    @property
+    def direction(self) -> Direction:
+        """Whether the function rises or falls."""
+        if self.kind in ("Mul", "Div"):
+            return np.asarray(np.sign(np.asarray(self.constant)), np.int64)
+        return np.array(-1 if self.kind == "RSub" else 1)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the function is the same for every channel."""
+        return self.constant is None or self.constant.ndim == 0
+
+    def moved(self, move: Callable[[Floats], Floats]) -> "Elementwise":
+        """Return the step after its channels were put into another order."""
+        return self if self.uniform else replace(self, constant=move(np.asarray(self.constant)))
+
+    def line(self, line: Line) -> Line:
+        """Return the line after this step; `Relu` bends it, which a quantiser from zero upward does too."""
+        if self.kind == "Relu" or self.constant is None:
+            return line
+        constant = self.constant.astype(np.float64)
+        match self.kind:
+            case "Mul":
+                return Line(line.slope * constant, line.offset * constant)
+            case "Div":
+                return Line(line.slope / constant, line.offset / constant)
+            case "Add":
+                return Line(line.slope, line.offset + constant)
+            case "Sub":
+                return Line(line.slope, line.offset - constant)
+            case "RSub":
+                return Line(-line.slope, constant - line.offset)
+
 
 @dataclass(frozen=True, eq=False)
-class Kernel:
-    """One step that onnxruntime computes: batch normalisation as one node, sigmoid, tanh and their like.
-
-    Their float32 results are onnxruntime's own, so the step is onnxruntime's own node, run on the values.
+class Pair:
+    """Two functions of the same value, put together: ``x * sigmoid(x)``.
 
     Args:
         kind: The operator.
-        node: As in the graph.
-        constants: Its inputs but the first, by name: scalars, or one a channel ``(C,)``.
-        opset: Of the graph.
+        left: Steps of its left-hand side.
+        right: Steps of its right-hand side.
     """
 
-    kind: str
-    node: NodeProto
-    constants: Mapping[str, Floats]
-    opset: int
+    kind: Literal["Mul", "Div", "Add", "Sub"]
+    left: tuple["Step", ...]
+    right: tuple["Step", ...]
 
-    @cached_property
-    def _session(self) -> onnxruntime.InferenceSession:
-        port = helper.make_tensor_value_info(self.node.input[0], TensorProto.FLOAT, (None, None))
-        result = helper.make_tensor_value_info(self.node.output[0], TensorProto.FLOAT, (None, None))
-        initializers = [numpy_helper.from_array(value, name) for name, value in self.constants.items()]
-        graph = helper.make_graph([self.node], "step", [port], [result], initializer=initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
-        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    monotone = False
 
     def __call__(self, values: Floats) -> Floats:
         """Return the function of ``(V, C)`` values."""
-        return np.asarray(self._session.run(None, {self.node.input[0]: np.ascontiguousarray(values)})[0])
-
-    def line(self, line: "Line") -> "Line":
-        """Return the line after this step; none that is finite where the step bends it."""
-        if self.kind != "BatchNormalization":
-            return Line(np.full_like(line.slope, np.nan), np.full_like(line.offset, np.nan))
-        epsilon = next((a.f for a in self.node.attribute if a.name == "epsilon"), 1e-5)
-        scale, bias, mean, variance = (self.constants[name].astype(np.float64) for name in self.node.input[1:])
-        factor = scale / np.sqrt(variance + epsilon)
-        return Line(line.slope * factor, (line.offset - mean) * factor + bias)
-
-
-Step = Elementwise | Kernel
-
-
-@dataclass(frozen=True)
-class Line:
-    """``slope * x + offset`` a channel, float64 ``(C,)``."""
-
-    slope: NDArray[np.float64]
-    offset: NDArray[np.float64]
-
-    def then(self, step: Step) -> "Line":
-        """Return the line after one more step; `Relu` bends it, which a quantiser from zero upward does too."""
-        if isinstance(step, Kernel):
-            return step.line(self)
-        if step.kind == "Relu" or step.constant is None:
-            return self
-        constant = step.constant.astype(np.float64)
-        match step.kind:
+        left, right = after(values, self.left), after(values, self.right)
+        match self.kind:
             case "Mul":
-                return Line(self.slope * constant, self.offset * constant)
+                return left * right
             case "Div":
-                return Line(self.slope / constant, self.offset / constant)
+                return left / right
             case "Add":
-                return Line(self.slope, self.offset + constant)
+                return left + right
             case "Sub":
-                return Line(self.slope, self.offset - constant)
-            case "RSub":
-                return Line(-self.slope, constant - self.offset)
+                return left - right
+
+    @property
+    def direction(self) -> Direction:
+        """Nobody knows."""
+        return np.array(2)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the function is the same for every channel."""
+        return all(step.uniform for step in self.left + self.right)
+
+    def moved(self, move: Callable[[Floats], Floats]) -> "Pair":
+        """Return the step after its channels were put into another order."""
+        left, right = (tuple(step.moved(move) for step in steps) for steps in (self.left, self.right))
+        return Pair(self.kind, left, right)
+
+    def line(self, line: Line) -> Line:
+        """Return none."""
+        return line.bent()
+
+
+Step = Elementwise | Kernel | Pair
+
+
+def after(values: Floats, steps: tuple[Step, ...]) -> Floats:
+    """Return values after some steps."""
+    for step in steps:
+        values = step(values)
+    return values
+
+
+def line_after(line: Line, steps: tuple[Step, ...]) -> Line:
+    """Return a line after some steps."""
+    for step in steps:
+        line = step.line(line)
+    return line
+
+
+def direction_after(steps: tuple[Step, ...]) -> Direction:
+    """Return whether a chain of steps rises or falls."""
+    result = np.array(1)
+    for step in steps:
+        result = np.where((result == 2) | (step.direction == 2), 2, result * step.direction)
+    return result
+
+
+def alone(steps: tuple[Step, ...]) -> tuple[Step, ...] | None:
+    """Return the steps as they are computed at the end of a tensor; None if that makes no difference."""
+    changed: list[Step] = []
+    for step in steps:
+        match step:
+            case Kernel() if step.positional:
+                changed.append(replace(step, alone=True))
+            case Pair():
+                left, right = alone(step.left), alone(step.right)
+                changed.append(Pair(step.kind, left or step.left, right or step.right) if left or right else step)
+            case _:
+                changed.append(step)
+    same = all(new is old for new, old in zip(changed, steps, strict=True))
+    return None if same else tuple(changed)

@@ -1,6 +1,7 @@
 """What stands between the chip's integers and the world: `interface.json`."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.export.layout import axes_of
 from bitwright.export.lower import LoweredNetwork
-from bitwright.export.operations import Integers
+from bitwright.export.operations import Integers, Tensor
 from bitwright.export.precision import ap_text
+
+ROUNDS = {
+    "ROUND": "round half to even",
+    "HALF_EVEN": "round half to even",
+    "CEIL": "round up",
+    "FLOOR": "round down",
+    "UP": "round away from zero",
+    "DOWN": "round toward zero",
+    "HALF_UP": "round half away from zero",
+    "HALF_DOWN": "round half toward zero",
+}
+"""QONNX's rounding modes in words."""
 
 OFF_GRID = np.iinfo(np.int64).min
 """Stands in a level's output where a float was no integer; it equals no integer of another level."""
 
 TOLERANCE = 0.01
 """How far, in steps, a float output may lie from an integer: float32 rounding of the last affine is far below it."""
+
+MOST_TOLERANCE = 0.5
+"""The same where the network's scales are no powers of two: its float32 sums themselves are not on the grid."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,9 @@ class Port:
         type: Of each integer on the wire; "xnor" is one bit, 0 for -1.
         scale: Worth of one step of the integer: a number, or one a channel.
         offset: Added to it: a number, or one a channel.
+        network_shape: Of the network's tensor, without the batch axis.
+        axes: The network's axes in the port's order: ``(1, 2, 0)`` brings ``(C, H, W)`` to ``(H, W, C)``.
+        tolerance: How far, in steps, the network's float may lie from the integer that it stands for.
     """
 
     shape: tuple[int, ...]
@@ -36,6 +56,9 @@ class Port:
     type: str
     scale: float | tuple[float, ...]
     offset: float | tuple[float, ...]
+    network_shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    tolerance: float = TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -47,12 +70,15 @@ class Interface:
         output: ``integer * scale + offset`` is the network's output, up to float32 rounding.
         host_before: Steps from raw data to the network's input, in words and numbers.
         host_after: Steps after the output.
+        undecided: Share of the sums before a layer's quantiser that float32 may round either way: PyTorch's and
+            onnxruntime's own order of adding decides them. None where every scale is a power of two.
     """
 
     input: Port
     output: Port
     host_before: tuple[str, ...]
     host_after: tuple[str, ...]
+    undecided: Mapping[str, float]
 
     def text(self) -> str:
         """Return `interface.json`."""
@@ -61,28 +87,54 @@ class Interface:
 
 def describe(network: LoweredNetwork, raw_scale: float = 1.0) -> Interface:
     """Return the interface of a lowered network whose raw data are multiplied by ``raw_scale``."""
-    program = network.program
-    shape = program.input.shape
-    scale = network.input_quantizer.uniform_scale
-    assert scale is not None
+    quantizer = network.input_quantizer
+    scale = _channel_scale(network)
     before = [f"multiply raw values by {raw_scale!r}"] if raw_scale != 1.0 else []
-    if network.input_quantizer.bipolar:
+    before += network.host.text()
+    if quantizer.bipolar:
         before.append("send 1 where the value is not negative, else 0")
     else:
-        lowest, highest = network.input_quantizer.range
-        before.append(f"divide by {scale!r}, round half to even, clip to {lowest} .. {highest}")
+        lowest, highest = quantizer.range
+        added = f", add {quantizer.zero_point}" if quantizer.zero_point else ""
+        shown = repr(scale) if isinstance(scale, float) else "the input's scale, one a channel"
+        before.append(f"divide by {shown}{added}, {ROUNDS[quantizer.rounding]}, clip to {lowest} .. {highest}")
+    tolerance = min(max(TOLERANCE, network.output_noise), MOST_TOLERANCE)
+    program, line, zero = network.program, network.output_line, quantizer.zero_point
+    offset = -zero * scale if isinstance(scale, float) else tuple(-zero * value for value in scale)
     return Interface(
-        input=Port(shape, "channels_last" if len(shape) > 1 else "flat", ap_text(program.input.format), scale, 0.0),
-        output=Port(
-            program.output.shape,
-            "channels_last" if len(program.output.shape) > 1 else "flat",
-            ap_text(program.output.format),
-            _short(network.output_line.slope),
-            _short(network.output_line.offset),
+        input=_described(program.tensors[program.input.name], network.input_layout, scale, offset),
+        output=_described(
+            program.output, network.output_layout, _short(line.slope), _short(line.offset), tolerance=tolerance
         ),
         host_before=tuple(before),
         host_after=(network.softmax.lower(),) if network.softmax else (),
+        undecided=dict(network.undecided),
     )
+
+
+def _channel_scale(network: LoweredNetwork) -> float | tuple[float, ...]:
+    """Return the input's scale: a number, or one a channel of the port."""
+    quantizer, shape = network.input_quantizer, network.program.input.shape
+    if quantizer.uniform_scale is not None:
+        return quantizer.uniform_scale
+    placed = np.broadcast_to(quantizer.scale, (1, *network.input_layout.shape)).reshape(-1)
+    ordered = np.empty(placed.size)
+    ordered[network.input_layout.reshape(-1)] = placed
+    return tuple(ordered.reshape(-1, shape[-1])[0].tolist())
+
+
+def _described(
+    tensor: Tensor,
+    layout: Integers,
+    scale: float | tuple[float, ...],
+    offset: float | tuple[float, ...],
+    *,
+    tolerance: float = TOLERANCE,
+) -> Port:
+    axes = axes_of(layout)
+    assert axes is not None
+    kind = "channels_last" if len(tensor.shape) > 1 else "flat"
+    return Port(tensor.shape, kind, ap_text(tensor.format), scale, offset, layout.shape, axes, tolerance)
 
 
 def _short(values: NDArray[np.float64]) -> float | tuple[float, ...]:
@@ -105,8 +157,9 @@ def read_interface(path: Path) -> Interface:
             output=_port(found["output"]),
             host_before=tuple(found["host_before"]),
             host_after=tuple(found["host_after"]),
+            undecided={str(name): float(share) for name, share in found["undecided"].items()},
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path}: interface must be as `bitwright export` wrote it, not changed; export again"
         ) from error
@@ -122,6 +175,9 @@ def _port(found: dict[str, Any]) -> Port:
         type=str(found["type"]),
         scale=numbers(found["scale"]),
         offset=numbers(found["offset"]),
+        network_shape=tuple(int(size) for size in found["network_shape"]),
+        axes=tuple(int(axis) for axis in found["axes"]),
+        tolerance=float(found["tolerance"]),
     )
 
 
@@ -129,34 +185,33 @@ def input_codes(network: LoweredNetwork, values: NDArray[np.float32]) -> Integer
     """Return the integers that the host sends.
 
     Args:
-        network: Gives the quantiser and the shape.
+        network: Gives the host's steps, the quantiser and the order.
         values: The network's float input, ``(N, C, H, W)`` or ``(N, F)``.
 
     Returns:
         ``(N, *program.input.shape)``, channels last or flat.
     """
-    codes = network.input_quantizer.codes(values)
-    if len(network.program.input.shape) == 1:
-        return codes.reshape(len(codes), -1)
-    return np.ascontiguousarray(np.moveaxis(codes, 1, -1))
+    codes = network.input_quantizer.codes(network.host(values))
+    ordered = np.empty((len(codes), network.input_layout.size), np.int64)
+    ordered[:, network.input_layout.reshape(-1)] = codes.reshape(len(codes), -1)
+    return ordered.reshape(len(codes), *network.program.input.shape)
 
 
 def output_codes(port: Port, outputs: NDArray[np.float32]) -> Integers:
-    """Return the integers behind a network's float output ``(N, values)``, an image's channel running slowest.
+    """Return the integers behind a network's float output ``(N, values)`` in the network's order.
 
     They are in the order of the program's output; `OFF_GRID` where there is none.
 
-    >>> port = Port((1,), "flat", "ap_fixed<4,2>", scale=0.25, offset=1.0)
+    >>> port = Port((1,), "flat", "ap_fixed<4,2>", scale=0.25, offset=1.0, network_shape=(1,), axes=(0,))
     >>> output_codes(port, np.array([[1.5], [1.6], [np.nan]], np.float32)).tolist()
     [[2], [-9223372036854775808], [-9223372036854775808]]
     """
-    if port.layout == "channels_last":
-        height, width, channels = port.shape
-        outputs = outputs.reshape(-1, channels, height, width).transpose(0, 2, 3, 1).reshape(len(outputs), -1)
+    axes = (0, *(axis + 1 for axis in port.axes))
+    outputs = outputs.reshape(-1, *port.network_shape).transpose(axes).reshape(len(outputs), -1)
     steps = (outputs.astype(np.float64) - np.asarray(port.offset)) / np.asarray(port.scale)
     finite = np.isfinite(steps) & (np.abs(steps) < 2.0**62)
     nearest = np.rint(np.where(finite, steps, 0.0))
-    on_grid = finite & (np.abs(steps - nearest) <= TOLERANCE)
+    on_grid = finite & (np.abs(steps - nearest) <= port.tolerance)
     return np.where(on_grid, nearest.astype(np.int64), OFF_GRID)
 
 

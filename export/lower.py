@@ -4,7 +4,7 @@ Scales stand in no operation: a tensor of the graph is ``code * scale``, the cod
 known here until a quantiser absorbs it or the interface hands it to the host.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -13,12 +13,24 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.constants import QUANTIZERS
-from bitwright.export.elementwise import Line
+from bitwright.export.elementwise import line_after
+from bitwright.export.line import Line
 from bitwright.export.lower_elementwise import KERNELS, lower_elementwise, lower_kernel
-from bitwright.export.lower_linear import lower_conv, lower_gemm, lower_matmul, lower_transpose
-from bitwright.export.lower_quantize import lower_quantizer
-from bitwright.export.lower_shape import lower_flatten, lower_max_pool
-from bitwright.export.lower_state import Lowered, LoweringState, RefusalError
+from bitwright.export.lower_host import HostSteps, host_steps, lower_on_host
+from bitwright.export.lower_linear import lower_conv, lower_gemm, lower_matmul
+from bitwright.export.lower_pool import lower_average_pool, lower_global_average, lower_global_max, lower_max_pool
+from bitwright.export.lower_quantize import lower_quantizer, lower_truncation
+from bitwright.export.lower_shape import (
+    RESHAPES,
+    in_axis_order,
+    lower_concat,
+    lower_reshape,
+    lower_resize,
+    lower_transpose,
+)
+from bitwright.export.lower_state import LoweringState, RefusalError, channel_array
+from bitwright.export.lowered import Lowered
+from bitwright.export.operations import Integers, Operation
 from bitwright.export.pass_identities import NOTHING, remove_identities
 from bitwright.export.pass_softmax import FINAL, final_softmax
 from bitwright.export.passes import clean
@@ -30,12 +42,18 @@ RULES: dict[str, Callable[[LoweringState, NodeProto], None]] = {
     **dict.fromkeys(QUANTIZERS, lower_quantizer),
     **dict.fromkeys(("Mul", "Div", "Add", "Sub", "Relu"), lower_elementwise),
     **dict.fromkeys(KERNELS, lower_kernel),
-    **dict.fromkeys(("Flatten", "Reshape"), lower_flatten),
+    **dict.fromkeys(RESHAPES, lower_reshape),
+    "Trunc": lower_truncation,
     "Transpose": lower_transpose,
     "Gemm": lower_gemm,
     "MatMul": lower_matmul,
     "Conv": lower_conv,
     "MaxPool": lower_max_pool,
+    "AveragePool": lower_average_pool,
+    **dict.fromkeys(("GlobalMaxPool", "ReduceMax"), lower_global_max),
+    **dict.fromkeys(("GlobalAveragePool", "ReduceMean", "ReduceSum"), lower_global_average),
+    "Concat": lower_concat,
+    "Resize": lower_resize,
 }
 """What lowers each operator: to an operation, to a step that waits for a quantiser, or to a constant."""
 
@@ -45,9 +63,6 @@ REMOVED = ("Constant", *NOTHING, *FINAL)
 REMEDIES = {
     "QuantizeLinear": "export with brevitas.export.export_qonnx instead of export_onnx_qcdq",
     "DequantizeLinear": "export with brevitas.export.export_qonnx instead of export_onnx_qcdq",
-    **dict.fromkeys(
-        ("Elu", "Selu", "Softplus"), "use Relu, LeakyRelu, Sigmoid or Tanh: onnxruntime rounds it by position"
-    ),
     "Softmax": "leave it out, or let the network end in it",
     "LogSoftmax": "leave it out, or let the network end in it",
 }
@@ -59,23 +74,36 @@ class LoweredNetwork:
 
     Args:
         program: Integers to integers.
-        input_quantizer: From the network's float input to the program's integers.
-        output_line: Float64 slope and offset a score: the network's output is ``code * slope + offset``.
+        host: What the host computes before it quantises.
+        input_quantizer: From there to the program's integers.
+        input_layout: Where the network's input values stand in the program's input.
+        output_line: Float64 slope and offset a score, in the program's order: the network's output is
+            ``code * slope + offset``.
+        output_layout: Where the network's output values stand in the program's output.
+        output_noise: How far the network's float32 output may lie from that, in steps of the integer.
         softmax: Operator left to the host, or None.
+        undecided: Share of the sums before a quantiser, by its operation, that float32 may round either way, by the
+            order of adding: none where every scale is a power of two.
     """
 
     program: Program
+    host: HostSteps
     input_quantizer: Quantizer
+    input_layout: Integers
     output_line: Line
+    output_layout: Integers
+    output_noise: float
     softmax: str | None
+    undecided: Mapping[str, float]
 
 
-def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
+def lower(model: ModelWrapper, file: str = "model", *, allow_approximate: bool = False) -> LoweredNetwork:
     """Lower a QONNX graph.
 
     Args:
         model: As exported; it is cleaned first, and left as it is.
         file: What to call it in an error.
+        allow_approximate: Whether to carry sums that the last bit of float32 decides, too.
 
     Returns:
         The program and its scales.
@@ -89,20 +117,52 @@ def lower(model: ModelWrapper, file: str = "model") -> LoweredNetwork:
         wrong = f"network must have one input and one output, not {len(inputs)} and {len(model.graph.output)}"
         raise UnsupportedOperatorError(file, [Problem(model.graph.name, "graph", wrong, "export one path of it")])
     softmax = final_softmax(remove_identities(ModelWrapper(model.model, make_deepcopy=True)))
-    state = LoweringState(clean(model))
+    state = LoweringState(clean(model), allow_approximate, host={inputs[0]})
     _refuse_unknown(file, state.model)
     problems = _lower_nodes(state)
     if problems:
         raise UnsupportedOperatorError(file, problems)
-    output = state.model.graph.output[0].name
-    final = state.tensors.get(output)
-    if final is None or state.input_quantizer is None:
-        raise UnsupportedOperatorError(
-            file,
-            [Problem(output, "output", "output must come from a quantised input, not float", "add a QuantIdentity")],
+    try:
+        return _finished(state, softmax)
+    except RefusalError as refusal:
+        name = state.model.graph.output[0].name
+        raise UnsupportedOperatorError(file, [Problem(name, "output", str(refusal), refusal.remedy)]) from refusal
+
+
+def _finished(state: LoweringState, softmax: str | None) -> LoweredNetwork:
+    found = state.tensors.get(state.model.graph.output[0].name)
+    if found is None or state.input_quantizer is None:
+        raise RefusalError("output must come from a quantised input, not float", "add a QuantIdentity")
+    final = in_axis_order(state, found)
+    if final.near:
+        raise RefusalError(
+            "output must lie on one grid of integers, not be a sum of scales that are no multiples of each other",
+            "end the network with a QuantIdentity",
         )
-    program = Program(tuple(state.operations))
-    return LoweredNetwork(program, state.input_quantizer, _output_line(file, output, final, program), softmax)
+    program = Program(_used(state, final.operation))
+    line = _output_line(final, program)
+    steps = final.noise / np.abs(channel_array(final.scale, program.output.shape[-1]))
+    return LoweredNetwork(
+        program,
+        host_steps(state, state.model),
+        state.input_quantizer,
+        next(t.layout for t in state.tensors.values() if t.operation == program.input.name),
+        line,
+        final.layout,
+        float(steps.max()),
+        softmax,
+        state.undecided,
+    )
+
+
+def _used(state: LoweringState, last: str) -> tuple[Operation, ...]:
+    """Return the operations that the last one needs, the last one last."""
+    needed, kept = {last, state.operations[0].name}, []
+    for operation in reversed(state.operations):
+        if operation.name in needed:
+            needed.update(operation.sources)
+            kept.append(operation)
+    return tuple(reversed(kept))
 
 
 def _lower_nodes(state: LoweringState) -> list[Problem]:
@@ -114,7 +174,8 @@ def _lower_nodes(state: LoweringState) -> list[Problem]:
             lost.update(node.output)
             continue
         try:
-            RULES[node.op_type](state, node)
+            if not lower_on_host(state, node):
+                RULES[node.op_type](state, node)
         except RefusalError as refusal:
             problems.append(_problem(node, str(refusal), refusal.remedy))
             lost.update(node.output)
@@ -130,9 +191,16 @@ def _problem(node: NodeProto, wrong: str, remedy: str) -> Problem:
 
 
 def _refuse_unknown(file: str, model: ModelWrapper, also: tuple[str, ...] = ()) -> None:
-    unknown = [node for node in model.graph.node if node.op_type not in RULES and node.op_type not in also]
+    unknown = [node for node in model.graph.node if not _is_known(node, also)]
     if unknown:
         raise UnsupportedOperatorError(file, [_unknown(node) for node in unknown])
+
+
+def _is_known(node: NodeProto, also: tuple[str, ...]) -> bool:
+    """Return whether there is a rule; qonnx's channels-last layers are called as the standard ones."""
+    if node.domain.endswith("channels_last"):
+        return False
+    return node.op_type in RULES or node.op_type in also
 
 
 def _unknown(node: NodeProto) -> Problem:
@@ -142,23 +210,19 @@ def _unknown(node: NodeProto) -> Problem:
     return _problem(node, wrong, remedy)
 
 
-def _output_line(file: str, name: str, final: Lowered, program: Program) -> Line:
+def _output_line(final: Lowered, program: Program) -> Line:
     """Return the line of every value, in the program's order."""
-
-    def refused(wrong: str, remedy: str) -> UnsupportedOperatorError:
-        return UnsupportedOperatorError(file, [Problem(name, "output", wrong, remedy)])
-
-    if final.image is not None and final.image[0] > 1 and prod(final.image[1:]) > 1:
-        raise refused(f"output must keep its axes, not be a flattened image of {final.image}", "end before the Flatten")
     *positions, channels = program.output.shape
-    line = Line(np.broadcast_to(final.scale.astype(np.float64), (channels,)), np.zeros(channels))
-    for step in final.steps:
-        line = line.then(step)
-        if step.kind == "Relu" or not np.isfinite(line.slope).all():
-            wrong = f"output must be affine in the last accumulator, not bent by {step.kind}"
-            raise refused(wrong, "put a quantiser after it")
+    scale = channel_array(final.scale, channels)
+    line = line_after(Line(scale, -final.zero_point * scale), final.steps)
+    bent = [step.kind for step in final.steps if step.kind == "Relu"]
+    if bent or not line.is_straight:
+        kind = bent[0] if bent else final.steps[-1].kind
+        raise RefusalError(
+            f"output must be affine in the last accumulator, not bent by {kind}", "put a quantiser after it"
+        )
     if not line.slope.all():
-        raise refused(
+        raise RefusalError(
             f"slope of every score must not be 0, as that of score {int((line.slope == 0).argmax())} is",
             "train again; a batch norm's weight is zero",
         )

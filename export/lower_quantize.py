@@ -7,15 +7,23 @@ import numpy as np
 from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 
-from bitwright.export.activation import Accumulator, lower_activation
-from bitwright.export.constants import quantized_constant, read_quantizer
+from bitwright.export.activation import lower_activation
+from bitwright.export.constants import quantized_constant, read_quantizer, read_truncation
 from bitwright.export.layer_names import layer_name
-from bitwright.export.lower_state import Lowered, LoweringState, RefusalError, check_scale, per_channel
-from bitwright.export.operations import Input
+from bitwright.export.layout import channels_last
+from bitwright.export.lower_arrange import as_vector
+from bitwright.export.lower_state import LoweringState, RefusalError, per_channel
+from bitwright.export.lower_sum import accumulator_of, coarser
+from bitwright.export.lowered import Lowered
+from bitwright.export.operations import Input, Integers, Shape
+from bitwright.export.quantizer import Quantizer, Truncation
 from bitwright.quant.fixed_point import FixedPoint
 
 MOST_BITS = 16
 """Of an activation: its levels are tabulated, one threshold each."""
+
+PASSED_THROUGH = ("Quant", "BipolarQuant", "Relu", "Mul", "Add", "Sub", "Div", "Identity", "BatchNormalization")
+"""Operators that leave the layout as it is."""
 
 
 def lower_quantizer(state: LoweringState, node: NodeProto) -> None:
@@ -25,39 +33,113 @@ def lower_quantizer(state: LoweringState, node: NodeProto) -> None:
         state.constants[node.output[0]] = constant
         return
     quantizer = read_quantizer(state.model, node)
-    check_scale("a quantiser", quantizer.scale)
+    if node.input[0] in state.host:
+        _lower_input(state, node, quantizer)
+    else:
+        _lower_activation(state, node, quantizer)
+
+
+def lower_truncation(state: LoweringState, node: NodeProto) -> None:
+    """`Trunc`: round to the integers that there were, and cut bits off."""
+    truncation = read_truncation(state.model, node)
+    source = state.source(node)
+    scale = per_channel(state, source, truncation.input_scale, "scale")
+    _lower_activation(state, node, replace(truncation, input_scale=scale))
+
+
+def _lower_input(state: LoweringState, node: NodeProto, quantizer: Quantizer) -> None:
+    """The first quantiser of the host's tensor makes the port; the same one once more is the same port."""
+    _refuse_wide(quantizer)
+    if state.input_quantizer is not None:
+        if node.input[0] != state.input_name or not _are_equal(quantizer, state.input_quantizer):
+            raise RefusalError(
+                "input must be quantised once, not by two quantisers", "quantise it once, and branch behind that"
+            )
+        first = next(other for other in state.model.find_consumers(node.input[0]) if other.output[0] in state.tensors)
+        state.tensors[node.output[0]] = state.tensors[first.output[0]]
+        return
+    name = layer_name(node, state.names)
+    shape = tuple(state.model.get_tensor_shape(node.input[0]))[1:]
+    layout, program_shape = _input_layout(state.model, node.output[0], shape)
+    state.input_quantizer, state.input_name = quantizer, node.input[0]
+    form = quantizer.format()
+    # The host rounds and saturates; the port is plain
+    state.add(Input(name, "", program_shape, form.plain() if isinstance(form, FixedPoint) else form))
+    made = Lowered(name, np.ones(()), layout, zero_point=quantizer.zero_point, quantized=True)
+    scale = per_channel(state, made, quantizer.scale, "scale").astype(np.float64)
+    state.tensors[node.output[0]] = replace(made, scale=scale)
+
+
+def _are_equal(left: Quantizer, right: Quantizer) -> bool:
+    return np.array_equal(left.scale, right.scale) and replace(left, scale=right.scale) == right
+
+
+def _input_layout(model: ModelWrapper, name: str, shape: Shape) -> tuple[Integers, Shape]:
+    """Return where the port has the graph's values: as the first layer wants them, so that nothing need be moved.
+
+    An image is sent channels last, whatever the graph's order; what is flattened at once is sent flat, in the graph's
+    order.
+    """
+    order = np.arange(prod(shape)).reshape(shape)  # the graph's order, followed to the first layer
+    while True:
+        following = model.find_consumers(name)
+        if len(following) != 1:
+            break
+        node = following[0]
+        if node.op_type == "Transpose":
+            perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+            if perm is None or perm[0] != 0:
+                break
+            order = order.transpose([axis - 1 for axis in perm[1:]])
+        elif node.op_type in ("Flatten", "Reshape", "Gemm", "MatMul"):
+            return np.arange(prod(shape)).reshape(shape), (prod(shape),)
+        elif node.op_type not in PASSED_THROUGH:
+            break
+        name = node.output[0]
+    if order.ndim not in (2, 3):
+        return np.arange(prod(shape)).reshape(shape), (prod(shape),)
+    channels, *spatial = order.shape
+    program = (1, *spatial, channels) if len(spatial) == 1 else (*spatial, channels)
+    # The first layer sees `order` channels first: value order[c, h, w] stands at (h, w, c)
+    placed = channels_last(order.shape)
+    layout = np.empty(order.size, np.int64)
+    layout[order.reshape(-1)] = placed.reshape(-1)
+    return layout.reshape(shape), program
+
+
+def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantizer | Truncation) -> None:
+    _refuse_wide(quantizer)
+    source = state.source(node)
+    if len(source.shape) == 1 and quantizer.scale.size > 1:
+        source = as_vector(state, source)
+    scale = per_channel(state, source, quantizer.scale, "scale")
+    quantizer = replace(quantizer, scale=scale)
+    name = layer_name(node, state.names)
+    activation = lower_activation(name, accumulator_of(state, source), quantizer)
+    if source.sum and len(state.model.find_consumers(node.input[0])) == 1:
+        activation = coarser(state, name, source, quantizer) or activation
+    if activation.ties and not state.allow_approximate:
+        raise RefusalError(
+            f"{activation.ties} sums must not lie where the last bit of float32 decides how they round, as they do: "
+            "PyTorch itself gives one integer or the other there, by the order of adding",
+            "use power-of-two scales (restrict_scaling_type POWER_OF_TWO), or --allow-approximate",
+        )
+    if activation.undecided:
+        interval = state.tensor(activation.operation.sources[0]).interval
+        sums = int(((interval.highest - interval.lowest) // interval.stride + 1).sum())
+        state.undecided[name] = activation.undecided / sums
+    state.add(activation.operation)
+    state.tensors[node.output[0]] = Lowered(
+        name,
+        scale.astype(np.float64),
+        source.layout,
+        zero_point=quantizer.zero_point,
+        quantized=True,
+    )
+
+
+def _refuse_wide(quantizer: Quantizer | Truncation) -> None:
     if quantizer.bit_width > MOST_BITS:
         raise RefusalError(
             f"bit width of an activation must be at most {MOST_BITS}, not {quantizer.bit_width}", "change the recipe"
         )
-    uniform = quantizer.uniform_scale
-    name = layer_name(node, state.names)
-    if node.input[0] == state.model.graph.input[0].name:
-        if uniform is None:
-            raise RefusalError(
-                "scale of the input must be one for all channels, not one each", "use a per-tensor quantiser"
-            )
-        shape = tuple(state.model.get_tensor_shape(node.input[0]))[1:]
-        flat = _is_flattened_next(state.model, node)
-        shape = (prod(shape),) if flat or len(shape) == 1 else (*shape[1:], shape[0])
-        state.input_quantizer = quantizer
-        form = quantizer.format()
-        # The host rounds and saturates; the port is plain
-        state.add(Input(name, "", shape, form.plain() if isinstance(form, FixedPoint) else form))
-    else:
-        source = state.source(node)
-        tensor = state.tensor(source.operation)
-        if uniform is None:
-            quantizer = replace(quantizer, scale=per_channel(state, source, quantizer.scale, "scale"))
-        accumulator = Accumulator(source.operation, tensor.format, tensor.interval, source.scale, source.steps)
-        state.add(lower_activation(name, accumulator, quantizer))
-    image = None if node.input[0] not in state.tensors else state.tensors[node.input[0]].image
-    # A bipolar code is worth its scale, like any other
-    scale = quantizer.scale if uniform is None else np.asarray(uniform, np.float32)
-    state.tensors[node.output[0]] = Lowered(name, scale, image=image)
-
-
-def _is_flattened_next(model: ModelWrapper, node: NodeProto) -> bool:
-    """Return whether an input is flattened at once: then the program takes it flat, in the graph's order."""
-    following = model.find_consumers(node.output[0])
-    return len(following) == 1 and following[0].op_type in ("Flatten", "Reshape")

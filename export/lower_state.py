@@ -1,35 +1,21 @@
 """What the rules of the lowering share: the state between nodes, and how a node is refused."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.constants import QuantizedConstant
-from bitwright.export.elementwise import Step
-from bitwright.export.operations import Operation
-from bitwright.export.program import Tensor, result_of
+from bitwright.export.line import Doubles
+from bitwright.export.lowered import Lowered
+from bitwright.export.operations import Operation, Tensor
+from bitwright.export.program import result_of
 from bitwright.export.quantizer import Floats, Quantizer
-from bitwright.quant.fixed_point import fractional_bits
 
-
-@dataclass(frozen=True, eq=False)
-class Lowered:
-    """A graph's tensor as the program has it: ``steps(code * scale)``.
-
-    Args:
-        operation: Name of the operation whose result the codes are.
-        scale: Worth of one code, float32, ``()`` or one a channel ``(C,)``.
-        steps: Elementwise operations not yet absorbed.
-        image: ``(C, H, W)`` that was flattened, if one was: the graph's order of the values, where the program's is
-            ``(H, W, C)``.
-    """
-
-    operation: str
-    scale: Floats
-    steps: tuple[Step, ...] = ()
-    image: tuple[int, int, int] | None = None
+FINEST_BITS = 24
+"""Of the factors that bring unequal scales to one grid: as fine as float32 itself."""
 
 
 class RefusalError(ValueError):
@@ -46,25 +32,35 @@ class LoweringState:
 
     Args:
         model: The clean graph.
+        allow_approximate: Whether sums that float32 itself does not decide may be carried.
         operations: Lowered so far, in order.
         results: Their tensors, by name.
         tensors: The graph's tensors that the program has, by the graph's names.
         constants: Quantised constants, by the graph's names.
         names: Of operations, taken.
+        host: The graph's tensors that the host has, before the first quantiser.
+        host_nodes: What the host computes, in order.
+        input_name: The host's tensor that is quantised.
         input_quantizer: Of the network's input, once it was met.
+        undecided: Share of the sums that float32 does not decide, by the quantiser's operation.
     """
 
     model: ModelWrapper
+    allow_approximate: bool = False
     operations: list[Operation] = field(default_factory=list)
     results: dict[str, Tensor] = field(default_factory=dict)
     tensors: dict[str, Lowered] = field(default_factory=dict)
     constants: dict[str, QuantizedConstant] = field(default_factory=dict)
     names: set[str] = field(default_factory=set)
+    host: set[str] = field(default_factory=set)
+    host_nodes: list[NodeProto] = field(default_factory=list)
+    input_name: str = ""
     input_quantizer: Quantizer | None = None
+    undecided: dict[str, float] = field(default_factory=dict)
 
-    def tensor(self, operation: str) -> Tensor:
+    def tensor(self, source: "Lowered | str") -> Tensor:
         """Return an operation's result."""
-        return self.results[operation]
+        return self.results[source if isinstance(source, str) else source.operation]
 
     def add(self, operation: Operation) -> str:
         """Append an operation, and return its name."""
@@ -72,21 +68,43 @@ class LoweringState:
         self.results[operation.name] = result_of(operation, self.results)
         return operation.name
 
+    def trial(self) -> "LoweringState":
+        """Return a copy whose operations may be changed."""
+        operations, results, names = list(self.operations), dict(self.results), set(self.names)
+        return replace(self, operations=operations, results=results, names=names)
+
+    def adopt(self, trial: "LoweringState") -> None:
+        """Take over a copy's operations."""
+        self.operations, self.results, self.names = trial.operations, trial.results, trial.names
+
+    def discard(self, names: tuple[str, ...]) -> None:
+        """Take operations back that nothing else reads."""
+        self.operations = [operation for operation in self.operations if operation.name not in names]
+        for name in names:
+            del self.results[name]
+            self.names.discard(name)
+
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
         return max(int(entry.version) for entry in self.model.model.opset_import if entry.domain in ("", "ai.onnx"))
 
-    def source(self, node: NodeProto) -> Lowered:
-        """Return what a node's first input is in the program."""
-        found = self.tensors.get(node.input[0])
+    def source(self, node: NodeProto, index: int = 0) -> Lowered:
+        """Return what one of a node's inputs is in the program."""
+        name = node.input[index]
+        found = self.tensors.get(name)
         if found is None:
-            raise RefusalError(f"input {node.input[0]} must be quantised, not float", "put a quantiser before it")
+            raise RefusalError(
+                f"input {name} must be quantised, not float",
+                "begin the network with brevitas.nn.QuantIdentity(bit_width=8), or give --input-type"
+                if name in self.host
+                else "put a quantiser before it",
+            )
         return found
 
-    def settled(self, node: NodeProto) -> Lowered:
+    def settled(self, node: NodeProto, index: int = 0) -> Lowered:
         """Return the source, which must have no elementwise operation waiting for a quantiser."""
-        source = self.source(node)
+        source = self.source(node, index)
         if source.steps:
             raise RefusalError(
                 f"input must be an accumulator or quantised, not the result of {source.steps[-1].kind}",
@@ -94,41 +112,47 @@ class LoweringState:
             )
         return source
 
+    def values_of(self, name: str) -> NDArray[np.float32] | None:
+        """Return a constant's values, quantised or not; None for what the network computes."""
+        quantised = self.constants.get(name)
+        if quantised is not None:
+            return np.asarray(quantised.codes.astype(np.float32) * quantised.scale, np.float32)
+        found = self.model.get_initializer(name)
+        return None if found is None else np.asarray(found)
+
 
 def attributes_of(node: NodeProto) -> dict[str, object]:
     """Return a node's attributes by name."""
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def check_scale(what: str, scale: Floats) -> None:
-    """Refuse a scale that is not a power of two."""
-    for value in np.unique(scale):
-        try:
-            fractional_bits(float(value))
-        except ValueError as error:
-            raise RefusalError(
-                f"scale of {what} must be a power of two, not {value!s}", "set restrict_scaling_type to POWER_OF_TWO"
-            ) from error
+def per_channel(state: LoweringState, source: Lowered, constant: Floats, what: str = "constant") -> Floats:
+    """Return a constant that broadcasts to the graph's tensor as a scalar ``()``, or one a channel ``(C,)``.
 
-
-def per_channel(state: LoweringState, source: Lowered, constant: Floats | None, what: str = "constant") -> Floats:
-    """Return a constant ``(1, C)``, ``(1, C, 1, 1)``, ``(C, 1, 1)`` or of one value, as ``(C,)``."""
-    shape = state.tensor(source.operation).shape
+    Raises:
+        RefusalError: If it varies along another axis of the program's tensor than the last.
+    """
     values = np.asarray(constant, np.float32)
     if values.size == 1:
         return values.reshape(())
-    axes = [axis for axis, size in enumerate(values.shape) if size > 1]
-    channel_axis = values.ndim - (1 if len(shape) == 1 else 3)
-    if axes != [channel_axis] or values.size != shape[-1]:
+    shape = state.tensor(source).shape
+    try:
+        placed = np.broadcast_to(values, (1, *source.shape)).reshape(-1)
+    except ValueError as error:
+        raise RefusalError(
+            f"{what} must broadcast to {source.shape}, not have the shape {values.shape}", "change its shape"
+        ) from error
+    ordered = np.empty(placed.size, np.float32)
+    ordered[source.layout.reshape(-1)] = placed
+    rows = ordered.reshape(-1, shape[-1])
+    if not (rows == rows[0]).all():
         raise RefusalError(
             f"{what} must have one value, or one a channel ({shape[-1]}), not the shape {values.shape}",
             "let it vary along the channels only",
         )
-    if source.image is not None and len(shape) == 1:
-        return in_program_order(values, source.image)
-    return values.reshape(-1)
+    return np.asarray(rows[0])
 
 
-def in_program_order(values: Floats, image: tuple[int, int, int]) -> Floats:
-    """Return the values of a flattened image ``(C, H, W)`` in the program's order, ``(H, W, C)``."""
-    return values.reshape(image).transpose(1, 2, 0).reshape(-1)
+def channel_array(values: Doubles, channels: int) -> Doubles:
+    """Return a scalar or an array ``(C,)`` as ``(C,)``."""
+    return np.broadcast_to(values, (channels,))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.export.elementwise import Line
+from bitwright.export.line import Line
 from bitwright.export.operations import Integers
 from bitwright.export.step_function import StepFunction
 
@@ -16,7 +16,7 @@ NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class Rounded:
     """``round_half_even((code * multiplier + offset) / 2**shift)``, integers ``(C,)``."""
 
     multiplier: Integers
@@ -24,7 +24,7 @@ class Affine:
     shift: int
 
 
-def find_multiply_add(steps: StepFunction, line: Line, lowest_code: int) -> Affine | None:
+def find_multiply_add(steps: StepFunction, line: Line, lowest_code: int) -> Rounded | None:
     """Search for the fewest fraction bits with which a rounded line agrees with a step function everywhere.
 
     For a given multiplier, every step asks that the rounded line be at or above a level at the step's first code, and
@@ -62,7 +62,7 @@ def find_multiply_add(steps: StepFunction, line: Line, lowest_code: int) -> Affi
             choice = feasible.argmax(axis=0)
             lowest, highest = (np.stack(ends)[choice, channels] for ends in zip(*bounds, strict=True))
             wanted = np.rint(np.clip(offset * 2.0**shift, -(2.0**60), 2.0**60)).astype(np.int64)
-            return Affine(multipliers[choice, channels], np.clip(wanted, lowest, highest), shift)
+            return Rounded(multipliers[choice, channels], np.clip(wanted, lowest, highest), shift)
     return None
 
 
@@ -86,7 +86,9 @@ def _offset_bounds(
     # the code that the k-th step enters: from below for a rising channel, from above for a falling one
     k = np.arange(1, count + 1)
     level = np.where(rising, lowest_code + k, lowest_code + count - k + 1)  # (C, K): values < level | >= level
-    last_before, first_after = steps.thresholds - 1, steps.thresholds
+    first_after = steps.thresholds
+    highest = steps.interval.highest[:, None]
+    last_before = np.where(first_after > highest, highest, first_after - steps.interval.stride)
     reached = np.where(rising, first_after, last_before)  # here the line must be >= level
     below = np.where(rising, last_before, first_after)  # here it must be < level
     # In halves of a step: round_half_even(y) >= level  iff  2y >= 2*level - 1, or > where the level is odd

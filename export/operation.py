@@ -41,8 +41,8 @@ class Interval:
     @classmethod
     def of_format(cls, format: Format, channels: int) -> "Interval":  # noqa: A002 - the field's word
         """Return the whole range of a format."""
-        ends = (np.full(channels, end, np.int64) for end in (format.lowest, format.highest))
-        return cls(*ends, stride=2 if isinstance(format, Bipolar) else 1)
+        lowest, highest = (np.full(channels, end, np.int64) for end in (format.lowest, format.highest))
+        return cls(lowest, highest, stride=2 if isinstance(format, Bipolar) else 1)
 
 
 @dataclass(frozen=True)

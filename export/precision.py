@@ -7,7 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bitwright.export.operations import Integers, Linear, MultiplyAdd, Operation, Requantize, Threshold
+from bitwright.export.operations import (
+    Affine,
+    DepthwiseConv2d,
+    Integers,
+    Linear,
+    MultiplyAdd,
+    Operation,
+    Requantize,
+    Table,
+    Threshold,
+)
 from bitwright.export.program import Program
 from bitwright.quant.bipolar import Bipolar, Format
 from bitwright.quant.fixed_point import FixedPoint, parse_ap_fixed, smallest_format
@@ -66,7 +76,7 @@ class Need:
 
 Needs = Mapping[str, Mapping[str, Need]]
 Precision = Mapping[str, Mapping[str, Format]]
-"""For every operation, its types by role: weight, bias, accumulator, result, multiplier, offset, threshold."""
+"""For every operation, its types by role: weight, bias, accumulator, result, multiplier, offset, threshold, table."""
 
 
 def ap_text(form: Format) -> str:
@@ -82,6 +92,7 @@ def is_xnor(operation: Operation, program: Program) -> bool:
     """Return whether a layer's weights and data are both one bit: then it counts matches."""
     return (
         isinstance(operation, Linear)
+        and not isinstance(operation, DepthwiseConv2d)
         and isinstance(operation.weight_format, Bipolar)
         and isinstance(program.tensors[operation.source].format, Bipolar)
     )
@@ -101,7 +112,8 @@ def needs(program: Program) -> Needs:
 
 def _operation_needs(operation: Operation, program: Program) -> dict[str, Need]:
     tensor = program.tensors[operation.name]
-    result = Need(tensor.format, *tensor.interval.ends, fixed=isinstance(operation, Requantize | MultiplyAdd))
+    rounds = isinstance(operation, Requantize | MultiplyAdd | Table)
+    result = Need(tensor.format, *tensor.interval.ends, fixed=rounds)
     match operation:
         case Linear():
             fractional = operation.accumulator_fractional(program.tensors[operation.source].format)
@@ -117,6 +129,17 @@ def _operation_needs(operation: Operation, program: Program) -> dict[str, Need]:
             fractional = operation.shift + operation.format.fractional
             multiplier = _codes_need(operation.multiplier, fractional - source.fractional)
             return {"multiplier": multiplier, "offset": _codes_need(operation.offset, fractional), "result": result}
+        case Affine():
+            source = program.tensors[operation.source].format
+            multiplier = _codes_need(operation.multiplier, operation.fractional - source.fractional)
+            return {
+                "multiplier": multiplier,
+                "offset": _codes_need(operation.offset, operation.fractional),
+                "result": result,
+            }
+        case Table():
+            ends = int(operation.entries.min()), int(operation.entries.max())
+            return {"table": Need(tensor.format, *ends, fixed=True), "result": result}
         case Threshold():
             fractional = program.tensors[operation.source].format.fractional
             return {"threshold": _codes_need(operation.thresholds, fractional), "result": result}

@@ -23,6 +23,10 @@ from bitwright.hls.tool_error import ToolError
 from bitwright.quant.bipolar import Bipolar, Format
 
 CHUNK = 100
+CHECKED = 16
+"""Inputs on which the fast headers are compared with the original ones."""
+PATIENCE = 20.0
+"""Seconds that the original headers may take for them; one input is simulated whatever it takes."""
 TOP = "bitwright"
 _Doubles = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
 
@@ -135,12 +139,7 @@ def run_csim(
     todo = [start for start in starts if not finished[start].exists()]
     progress(len(codes) - sum(len(codes[start : start + CHUNK]) for start in todo))
     if todo:
-        with ProcessPoolExecutor(
-            max_workers=min(processes or os.cpu_count() or 1, len(todo)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_load,
-            initargs=(library, project, program),
-        ) as pool:
+        with _workers(min(processes or os.cpu_count() or 1, len(todo)), library, project, program) as pool:
             try:
                 waiting = {pool.submit(_simulate, codes[s : s + CHUNK], finished[s]) for s in todo}
                 while waiting:
@@ -148,13 +147,61 @@ def run_csim(
                     for future in done:
                         progress(future.result())
             except BrokenProcessPool as error:
-                raise ToolError(
-                    f"csim: simulation must run to its end, not die; see what {library.name} prints with one process"
-                ) from error
+                raise _death(library) from error
             except KeyboardInterrupt:
                 pool.shutdown(wait=True, cancel_futures=True)  # what runs is finished and kept
                 raise
     return np.concatenate([np.load(finished[start]) for start in starts])
+
+
+def check_headers(fast: Path, original: Path, project: Path, program: Program, codes: Integers) -> int:
+    """Compare two libraries of one project on the first inputs: the fast headers must give the original ones' integers.
+
+    Args:
+        fast: The project compiled against the fast headers.
+        original: The project compiled against those that hls4ml ships.
+        project: Where the project lies.
+        program: The program that it was written from.
+        codes: Input integers ``(N, *shape)``; the first `CHECKED` are taken, fewer where one input takes long.
+
+    Returns:
+        The number of inputs compared.
+
+    Raises:
+        ToolError: If an integer differs, or a simulation dies.
+    """
+    expected = _run_some(original, project, program, codes[:CHECKED], PATIENCE)
+    found = _run_some(fast, project, program, codes[: len(expected)], None)
+    different = np.argwhere(found != expected)
+    if len(different):
+        image, value = different[0]
+        raise ToolError(
+            f"csim: fast headers must give the integers of the original ones, not other ones at input {image}, value "
+            f"{value}; run with --csim-headers original and report this network to Bitwright"
+        )
+    return len(expected)
+
+
+def _run_some(library: Path, project: Path, program: Program, codes: Integers, seconds: float | None) -> Integers:
+    """Simulate inputs in a process of their own, at least one, and no further one once the seconds are over."""
+    with _workers(1, library, project, program) as pool:
+        try:
+            return pool.submit(_simulate_some, codes, seconds).result()
+        except BrokenProcessPool as error:
+            raise _death(library) from error
+
+
+def _workers(count: int, library: Path, project: Path, program: Program) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        max_workers=count,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_load,
+        initargs=(library, project, program),
+    )
+
+
+def _death(library: Path) -> ToolError:
+    return ToolError(f"csim: simulation must run to its end, not die; see what {library.name} prints with one process")
 
 
 _simulation: Simulation
@@ -180,3 +227,13 @@ def _simulate(codes: Integers, path: Path) -> int:
     np.save(partial, result)
     partial.replace(path)
     return len(codes)
+
+
+def _simulate_some(codes: Integers, seconds: float | None) -> Integers:
+    started = time.monotonic()
+    results = []
+    for start in range(len(codes)):
+        results.append(_simulation(codes[start : start + 1]))
+        if seconds is not None and time.monotonic() - started > seconds:
+            break
+    return np.concatenate(results)

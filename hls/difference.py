@@ -93,8 +93,8 @@ def first_difference(program: Program, found: Mapping[str, Integers], codes: Int
             continue
         operation = next(operation for operation in program.operations if operation.name == name)
         image, *element = map(int, np.argwhere(wrong)[0])
-        inputs = results.get(operation.source, codes)
-        cause, detail = explain(DifferingLayer(program, operation, inputs, expected, found[name]))
+        taken = [results[source] for source in operation.sources] or [codes]
+        cause, detail = explain(DifferingLayer(program, operation, taken, expected, found[name]))
         if len(codes) < FEW_INPUTS and cause != "unknown":
             detail += f" (told from {len(codes)} input{'s' if len(codes) > 1 else ''} only)"
         return Difference(

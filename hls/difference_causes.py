@@ -4,20 +4,28 @@ Each yields a cause, its detail, and what the operation would have given; only e
 input, count as a fit. Where two fit, the inputs do not tell them apart, and the one earlier in the order is named.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import permutations
 from typing import get_args
 
 import numpy as np
 
-from bitwright.export.operations import Conv2d, Dense, Integers, Linear, MaxPool2d, MultiplyAdd, Requantize, Threshold
-from bitwright.hls.difference_layer import Cause, DifferingLayer
+from bitwright.export.operations import (
+    Affine,
+    Integers,
+    Join,
+    Linear,
+    MaxPool2d,
+    MultiplyAdd,
+    Requantize,
+    Table,
+    Threshold,
+)
+from bitwright.hls.difference_layer import Cause, DifferingLayer, Hypotheses
+from bitwright.hls.difference_order import joined, orders, rearranged
 from bitwright.hls.difference_parameters import one_number, one_number_a_channel, with_fields
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint, Overflow, Rounding, shift_round, smallest_format
-
-Hypotheses = Iterator[tuple[Cause, str, Integers]]
 
 MAX_SHIFT = 16
 """Powers of two that are tried as a wrong scale, and fraction bits as lost."""
@@ -148,7 +156,7 @@ def _saturating_sums(layer: DifferingLayer, operation: Linear, need: FixedPoint)
             bias = 0 if operation.bias is None else operation.bias
             total = narrow.overflowed(np.broadcast_to(bias, layer.found.shape))
             for index, inputs in layer.taps():
-                product = narrow.overflowed(inputs[..., None] * operation.weight[index])  # (N, *positions, C)
+                product = narrow.overflowed(inputs * operation.weight[index])  # (N, *positions, C)
                 total = narrow.overflowed(total + product)
             yield f"{_narrow_text(narrow, need)}; it does so at every addition", total
 
@@ -183,7 +191,7 @@ def _rounded_products(layer: DifferingLayer, operation: Linear, dropped: int, ro
     bias = np.zeros(1, np.int64) if operation.bias is None else operation.bias
     total = np.broadcast_to(shift_round(bias, dropped, rounding), layer.found.shape).copy()
     for index, inputs in layer.taps():
-        total += shift_round(inputs[..., None] * operation.weight[index], dropped, rounding)
+        total += shift_round(inputs * operation.weight[index], dropped, rounding)
     return total << dropped
 
 
@@ -225,79 +233,19 @@ def _scaled(layer: DifferingLayer) -> Hypotheses:
                 # ceil: a code reaches a fraction where it reaches the integer above
                 thresholds = -shift_round(-operation.thresholds, -exponent, "AP_TRN")
                 yield "scale", f"thresholds are {times}", layer.run(replace(operation, thresholds=thresholds))
+            case Affine():
+                products = shift_round(layer.expected - operation.offset, -exponent, "AP_TRN")
+                yield "scale", f"multipliers are {times}, the offset is not", products + operation.offset
+            case Join():
+                for side in (0, 1):
+                    left, right = layer.aligned()
+                    if side:
+                        right = shift_round(right, -exponent, "AP_TRN")
+                    else:
+                        left = shift_round(left, -exponent, "AP_TRN")
+                    yield "scale", f"values of {operation.sources[side]} are {times}", joined(operation, left, right)
             case _:
                 pass
-
-
-def _rearranged(layer: DifferingLayer) -> Hypotheses:
-    """Weights, parameters or results in another order."""
-    operation = layer.operation
-    before_flatten = layer.shape_before_flatten()
-    pixels = before_flatten if before_flatten is not None and len(before_flatten) == 3 else None
-    match operation:
-        case Conv2d():
-            for text, weight in _orders(operation.weight, ("KH", "KW", "C", "F"), "weights"):
-                yield "layout", text, layer.run(replace(operation, weight=weight))
-            for axes, text in (((0, 1), "rows and columns"), ((0,), "rows"), ((1,), "columns")):
-                flipped = replace(operation, weight=np.flip(operation.weight, axes))
-                yield "layout", f"{text} of the kernel are in reverse order", layer.run(flipped)
-        case Dense():
-            outputs = operation.weight.shape[-1]
-            if pixels is not None:
-                for text, weight in _orders(operation.weight.reshape(*pixels, outputs), ("H", "W", "C"), "rows"):
-                    rows = weight.reshape(operation.weight.shape)
-                    yield "layout", text, layer.run(replace(operation, weight=rows))
-                for text, weight in _orders(
-                    operation.weight.reshape(*pixels, outputs), ("H", "W", "C", "F"), "weights"
-                ):
-                    rows = weight.reshape(operation.weight.shape)
-                    yield "layout", text, layer.run(replace(operation, weight=rows))
-            for text, weight in _orders(operation.weight, ("K", "F"), "weights"):
-                yield "layout", text, layer.run(replace(operation, weight=weight))
-        case MultiplyAdd() | Threshold() if pixels is not None:
-            index = np.arange(layer.found.shape[-1]).reshape(pixels)
-            for text, order in _orders(index, ("H", "W", "C"), "parameters"):
-                names = ("multiplier", "offset") if isinstance(operation, MultiplyAdd) else ("thresholds", "rising")
-                fields = {name: getattr(operation, name)[order.reshape(-1)] for name in names}
-                yield "layout", text, layer.run(with_fields(operation, fields))
-        case _:
-            pass
-    if layer.found.ndim == 4:
-        for image_first in _orders(np.moveaxis(layer.expected, 0, -1), ("H", "W", "C"), "results"):
-            yield "layout", image_first[0], np.moveaxis(image_first[1], -1, 0)
-    yield from _permuted_channels(layer)
-
-
-def _orders(values: Integers, names: Sequence[str], subject: str) -> Iterator[tuple[str, Integers]]:
-    """Yield values that were written in one order of their first axes and are read in another; first channels first."""
-    natural, sizes, rest = tuple(names), values.shape[: len(names)], values.shape[len(names) :]
-    tail = tuple(range(len(names), values.ndim))
-    channels_first = tuple(sorted(names, key="CF".find, reverse=True))
-    for order in sorted(permutations(names), key=lambda order: order != channels_first):
-        if order == natural:
-            continue
-        axes = tuple(natural.index(name) for name in order)
-        written = values.transpose(*axes, *tail).reshape(values.shape)
-        yield f"{subject} are in ({', '.join(order)}) order, the program's in ({', '.join(natural)})", written
-        read = values.reshape(*(sizes[axis] for axis in axes), *rest)
-        back = tuple(int(axis) for axis in np.argsort(axes))
-        yield (
-            f"{subject} are in ({', '.join(natural)}) order, and read as if in ({', '.join(order)})",
-            read.transpose(*back, *tail).reshape(values.shape),
-        )
-
-
-def _permuted_channels(layer: DifferingLayer) -> Hypotheses:
-    """Channels that changed places: each that differs equals another one's expected integers."""
-    differing = layer.differing_channels
-    places = {layer.expected[..., channel].tobytes(): channel for channel in reversed(differing)}
-    sources = [places.get(layer.found[..., channel].tobytes()) for channel in differing]
-    moved = [source for source in sources if source is not None]
-    if len(set(moved)) != len(differing):
-        return
-    order = np.arange(layer.found.shape[-1])
-    order[differing] = moved
-    yield "layout", f"channels {differing} hold what belongs into {moved}", layer.expected[..., order]
 
 
 def _narrow_parameters(layer: DifferingLayer) -> Hypotheses:
@@ -325,20 +273,20 @@ def _coarse(values: Integers, width: int) -> Iterator[tuple[str, Integers]]:
 
 def _wrong_port(layer: DifferingLayer) -> Hypotheses:
     """An input port of another type or order; no tap reports it, so that the layer behind it differs first."""
-    if not layer.reads_the_port():
-        return
-    codes, form = layer.inputs, layer.source.format
-    pixels = layer.shape_before_flatten() if codes.ndim == 2 else codes.shape[1:]
-    if pixels is not None and len(pixels) == 3:
-        for text, values in _orders(np.moveaxis(codes.reshape(-1, *pixels), 0, -1), ("H", "W", "C"), "inputs"):
-            moved = np.moveaxis(values, -1, 0).reshape(codes.shape)
-            yield "layout", text, layer.run(layer.operation, moved)
-    if isinstance(form, Bipolar):
-        return
-    for text, values in _narrowed(codes, form):
-        yield "overflow", f"input port {text}", layer.run(layer.operation, values)
-    for text, values in _coarse(codes, form.width):
-        yield "rounding", f"input port {text}", layer.run(layer.operation, values)
+    for side, (codes, source) in enumerate(zip(layer.codes, layer.sources, strict=True)):
+        if not layer.reads_the_port(side):
+            continue
+        pixels = layer.shape_before_flatten() if codes.ndim == 2 else codes.shape[1:]
+        if pixels is not None and len(pixels) == 3:
+            for text, values in orders(np.moveaxis(codes.reshape(-1, *pixels), 0, -1), ("H", "W", "C"), "inputs"):
+                moved = np.moveaxis(values, -1, 0).reshape(codes.shape)
+                yield "layout", text, layer.run(layer.operation, moved, side)
+        if isinstance(source.format, Bipolar) or isinstance(layer.operation, Table):
+            continue  # a table has no entries for other codes
+        for text, values in _narrowed(codes, source.format):
+            yield "overflow", f"input port {text}", layer.run(layer.operation, values, side)
+        for text, values in _coarse(codes, source.format.width):
+            yield "rounding", f"input port {text}", layer.run(layer.operation, values, side)
 
 
 CAUSES: tuple[Callable[[DifferingLayer], Hypotheses], ...] = (
@@ -346,7 +294,7 @@ CAUSES: tuple[Callable[[DifferingLayer], Hypotheses], ...] = (
     _narrow_result,
     _coarse_result,
     _scaled,
-    _rearranged,
+    rearranged,
     one_number,
     _narrow_parameters,
     _wrong_port,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bitwright.export.operations import Integers, Linear, MultiplyAdd, Operation, Threshold
+from bitwright.export.operations import Affine, Integers, Linear, MultiplyAdd, Operation, Table, Threshold
 from bitwright.hls.difference_layer import Cause, DifferingLayer
 from bitwright.quant.bipolar import Bipolar
 
@@ -61,22 +61,42 @@ class Range:
 
 def one_number(layer: DifferingLayer) -> Iterator[tuple[Cause, str, Integers]]:
     """Yield the one number that explains the one channel that differs."""
-    if len(layer.differing_channels) == 1:
+    if len(layer.differing_channels) == 1 and not isinstance(layer.operation, Table):
         yield from one_number_a_channel(layer)
+    if isinstance(layer.operation, Table):
+        yield from _entries(layer, layer.operation, most=1)
 
 
 def one_number_a_channel(layer: DifferingLayer) -> Iterator[tuple[Cause, str, Integers]]:
     """Yield one number for each channel that differs."""
+    if isinstance(layer.operation, Table):
+        yield from _entries(layer, layer.operation, most=len(layer.operation.entries))
+        return
     changes = []
     for channel in layer.differing_channels:
         change = _change(layer, channel)
         if change is None:
             return
         changes.append(change)
-    named = "; ".join(change.text for change in changes[:MOST_NAMED])
-    more = f"; and {len(changes) - MOST_NAMED} more" if len(changes) > MOST_NAMED else ""
     cause: Cause = "threshold" if isinstance(layer.operation, Threshold) else "weight"
-    yield cause, named + more, layer.run(_with(layer.operation, changes))
+    yield cause, _named(changes), layer.run(_with(layer.operation, changes))
+
+
+def _named(changes: Sequence[Change]) -> str:
+    named = "; ".join(change.text for change in changes[:MOST_NAMED])
+    return named + (f"; and {len(changes) - MOST_NAMED} more" if len(changes) > MOST_NAMED else "")
+
+
+def _entries(layer: DifferingLayer, operation: Table, most: int) -> Iterator[tuple[Cause, str, Integers]]:
+    """Yield the entries of a table that act as others, where that explains every channel."""
+    places = layer.inputs - operation.lowest
+    changes = []
+    for place in np.unique(places[layer.found != layer.expected]).tolist():
+        value, before = int(layer.found[places == place][0]), int(operation.entries[place])
+        text = f"entry for {place + operation.lowest} acts as {value}, not {before}"
+        changes.append(Change("entries", (place,), value, text))
+    if len(changes) <= most:
+        yield "weight", _named(changes), layer.run(_with(operation, changes))
 
 
 def _with(operation: Operation, changes: Sequence[Change]) -> Operation:
@@ -104,6 +124,8 @@ def _change(layer: DifferingLayer, channel: int) -> Change | None:
             return _linear_change(layer, operation, channel)
         case MultiplyAdd() as operation:
             return _multiply_add_change(layer, operation, channel)
+        case Affine() as operation:
+            return _affine_change(layer, operation, channel)
         case Threshold() as operation:
             return _threshold_change(layer, operation, channel)
         case _:
@@ -123,7 +145,8 @@ def _linear_change(layer: DifferingLayer, operation: Linear, channel: int) -> Ch
     )
     wanted = int(difference[place])
     found: list[Change] = []
-    for index, values in layer.taps():
+    for index, inputs in layer.taps():
+        values = inputs[..., min(channel, inputs.shape[-1] - 1)]
         at_place = int(values[place])
         if at_place == 0 or wanted % at_place:
             continue
@@ -176,6 +199,20 @@ def _multiply_add_change(layer: DifferingLayer, operation: MultiplyAdd, channel:
         if not values.empty
     ]
     return replace(changes[0], text=", or ".join(change.text for change in changes)) if changes else None
+
+
+def _affine_change(layer: DifferingLayer, operation: Affine, channel: int) -> Change | None:
+    """Find the offset or the multiplier: the difference is constant, or everywhere the same multiple of the input."""
+    difference = _wrapped(layer, layer.found[..., channel] - layer.expected[..., channel])
+    codes = layer.inputs[..., channel]
+    for field, values in (("offset", np.ones_like(codes)), ("multiplier", codes)):
+        place = np.unravel_index(np.where(values == 0, np.iinfo(np.int64).max, np.abs(values)).argmin(), values.shape)
+        if values[place] == 0 or difference[place] % values[place]:
+            continue
+        by, before = int(difference[place] // values[place]), int(getattr(operation, field)[channel])
+        if not _wrapped(layer, difference - by * values).any():
+            return Change(field, (channel,), before + by, f"{field} [{channel}] acts as {before + by}, not {before}")
+    return None
 
 
 def _least_sum(result: int, shift: int) -> int:

@@ -17,9 +17,9 @@ with warnings.catch_warnings():
 from bitwright.export.precision import Precision
 from bitwright.export.program import Program
 from bitwright.export.quiet import quiet
+from bitwright.hls.extension import register
 from bitwright.hls.layer_list import LayerList, layer_list
 from bitwright.hls.target import Target
-from bitwright.hls.threshold_layer import register
 
 PROJECT = "bitwright"
 """Name of the top function and its files."""

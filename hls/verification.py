@@ -2,17 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.export.interface import OFF_GRID, Port, output_values
+from bitwright.export.interface import OFF_GRID, Interface, output_values
 from bitwright.export.operations import Integers
 
 LEVELS = ("torch", "qonnx", "program", "csim", "rtl")
 """From the network to the chip. The first that is there is what the others are compared with."""
+
+
+FLOAT_LEVELS = ("torch", "qonnx")
+"""Levels that compute with floats."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,23 @@ class Verification:
     Args:
         test_set: Number of inputs.
         levels: Results by level, from the network to the chip.
+        undecided: Share of the sums before a layer's quantiser that float32 may round either way, by layer.
+        approximate: Whether the user allowed the network's own levels to differ from the program where they may.
+        chip_exact: Whether every level below the program has the program's integers.
+        largest_error: Greatest distance of a score of the program from the reference's, in the network's units.
     """
 
     test_set: int
     levels: Mapping[str, LevelResult]
+    undecided: Mapping[str, float] = field(default_factory=dict)
+    approximate: bool = False
+    chip_exact: bool = True
+    largest_error: float = 0.0
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is exact, or only the network's own float32 differs, and was allowed to."""
+        return self.exact or (self.approximate and bool(self.undecided) and self.chip_exact)
 
     @property
     def exact(self) -> bool:
@@ -52,19 +69,31 @@ class Verification:
     def text(self) -> str:
         """Return `verification.json`."""
         levels: dict[str, Any] = {name: vars(level) for name, level in self.levels.items()}
-        return json.dumps({"exact": self.exact, "test_set": self.test_set, "levels": levels}, indent=2) + "\n"
+        facts: dict[str, Any] = {"exact": self.exact, "test_set": self.test_set, "levels": levels}
+        if self.undecided:
+            facts["undecided"] = dict(self.undecided)
+            facts["approximate"] = self.approximate
+            facts["chip_exact"] = self.chip_exact
+            facts["largest_error"] = self.largest_error
+        return json.dumps(facts, indent=2) + "\n"
 
 
 def verify(
-    outputs: Mapping[str, Integers], labels: NDArray[np.int64] | None, port: Port, seconds: Mapping[str, float]
+    outputs: Mapping[str, Integers],
+    labels: NDArray[np.int64] | None,
+    interface: Interface,
+    seconds: Mapping[str, float],
+    *,
+    approximate: bool = False,
 ) -> Verification:
     """Compare every level's output integers ``(N, values)`` with the first level's.
 
     Args:
         outputs: By level.
         labels: ``(N,)``, or None where nobody knows them.
-        port: The output's scale and offset, for the accuracy.
+        interface: The output's scale and offset, for the accuracy; and what float32 leaves undecided.
         seconds: By level.
+        approximate: Whether the network's own levels may differ from the program where they are undecided.
 
     Raises:
         ValueError: If a level has another number of inputs or values.
@@ -80,11 +109,21 @@ def verify(
                 "delete it and run again"
             )
         different = (codes != reference) | (codes == OFF_GRID)
-        scores = output_values(port, codes)
+        scores = output_values(interface.output, codes)
         results[level] = LevelResult(
             compared=codes.size,
             different=int(different.sum()),
             accuracy=None if labels is None else float((scores.argmax(axis=1) == labels).mean()),
             seconds=round(seconds.get(level, 0.0), 3),
         )
-    return Verification(test_set=len(reference), levels=results)
+    program = outputs.get("program", reference)
+    below = [outputs[level] for level in order if level not in FLOAT_LEVELS]
+    error = np.abs(output_values(interface.output, program) - output_values(interface.output, reference))
+    return Verification(
+        test_set=len(reference),
+        levels=results,
+        undecided=interface.undecided,
+        approximate=approximate,
+        chip_exact=all(np.array_equal(codes, program) for codes in below),
+        largest_error=float(error.max(initial=0.0)),
+    )

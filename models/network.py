@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from bitwright.models.cnv import CNV
 from bitwright.models.lenet5 import LeNet5
 from bitwright.models.mlp import MLP
 from bitwright.models.settings import ModelSettings
@@ -31,12 +32,21 @@ def build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...],
             "model.batch_norm: value must be true where a width is 1 bit, not False; binary layers have no bias"
         )
     images = len(input_shape) == 3
-    if settings.kind == "lenet5":
+    if settings.kind != "mlp":
         if not images:
             raise ValueError(
-                f"model.kind: input of lenet5 must be images (C, H, W), not {input_shape!r}; use kind = 'mlp'"
+                f"model.kind: input of {settings.kind} must be images (C, H, W), not {input_shape!r}; use kind = 'mlp'"
             )
         channels, height, width = input_shape
+    if settings.kind == "cnv":
+        return CNV(
+            (channels, height, width),
+            classes,
+            recipe,
+            batch_norm=settings.batch_norm,
+            channels=64 * settings.channel_multiplier,
+        )
+    if settings.kind == "lenet5":
         return LeNet5(
             (channels, height, width),
             classes,

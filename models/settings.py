@@ -29,14 +29,18 @@ class ModelSettings(BaseModel):
 
     model_config = FROZEN
 
-    kind: Literal["mlp", "lenet5"] = Field("mlp", description='"mlp" or "lenet5".')
+    kind: Literal["mlp", "lenet5", "cnv"] = Field("mlp", description='"mlp", "lenet5" or "cnv".')
     hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
         (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
     )
-    channel_multiplier: Positive = Field(1, description="Factor on the channels of LeNet-5's two convolutions.")
+    channel_multiplier: Positive = Field(
+        1, description="Factor on the channels of LeNet-5's two convolutions, and on every width of CNV."
+    )
     batch_norm: bool = Field(
         default=True,
-        description="Batch normalisation before every activation, and after the last layer of a binary network.",
+        description=(
+            "Batch normalisation before every activation, and after the last layer of a binary network and of CNV."
+        ),
     )
 
 

@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession, SessionOptions
 
-from bitwright.export.elementwise import Elementwise, Line
+from bitwright.export.elementwise import Elementwise
+from bitwright.export.line import Line
 
 KINDS = ("Mul", "Div", "Add", "Sub", "RSub", "Relu")
 Kind = Literal["Mul", "Div", "Add", "Sub", "RSub", "Relu"]
@@ -51,13 +52,13 @@ def test_line_is_the_chain_without_rounding(slope: int, offset: int, steps: list
     values = (slope * np.arange(-5, 6) + offset).astype(np.float32)[:, None]
     for kind, exponent, negative in steps:
         step = Elementwise(kind, np.array([2.0**exponent * (-1 if negative else 1)], np.float32))
-        line, values = line.then(step), step(values)
+        line, values = step.line(line), step(values)
     assert (line.slope * np.arange(-5, 6)[:, None] + line.offset == values).all()
 
 
 def test_relu_leaves_the_line() -> None:
     line = Line(np.array([2.0]), np.array([-1.0]))
-    assert line.then(Elementwise("Relu")) is line
+    assert Elementwise("Relu").line(line) is line
 
 
 def test_operator_without_its_constant_is_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bitwright.export.elementwise import Line
+from bitwright.export.line import Line
 from bitwright.export.multiply_add import MAX_PRODUCT, MAX_SHIFT, find_multiply_add
 from bitwright.export.operations import Integers, Interval, MultiplyAdd
 from bitwright.export.step_function import StepFunction, tabulate

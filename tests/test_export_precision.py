@@ -6,16 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitwright.export import operations
 from bitwright.export.operations import (
+    Add,
+    Affine,
+    Concat,
     Conv2d,
     Dense,
+    DepthwiseConv2d,
     Flatten,
     Input,
+    Join,
+    Linear,
     MaxPool2d,
     MultiplyAdd,
     Operation,
+    Quantizing,
     Requantize,
+    Reshape,
+    Table,
     Threshold,
+    Transpose,
+    UnaryOperation,
+    Upsample,
 )
 from bitwright.export.precision import Precision, ap_text, is_xnor, minimal, needs, precision_text, read_precision
 from bitwright.export.program import Program
@@ -23,6 +36,7 @@ from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint, format_of
 
 CODE = FixedPoint(4, 2)
+ONE = FixedPoint(1, 1, signed=False)
 BITS = np.array([[1, -1, 1], [-1, -1, 1], [1, 1, 1]])
 
 
@@ -48,6 +62,22 @@ def binary() -> Program:
     return Program((Input("in", "", (3,), CODE), sign, Dense("fc", "sign", BITS, Bipolar(), None), counts))
 
 
+def joined() -> Program:
+    return Program(
+        (
+            Input("in", "", (2, 3, 2), CODE),
+            Affine("scaled", "in", np.array([3, -4]), np.array([100, 7]), 3),
+            DepthwiseConv2d("dw", "in", np.ones((1, 2, 2), np.int64), ONE, None, (1, 1), (0, 1, 0, 0)),
+            Add("sum", "scaled", "dw"),
+            Table("table", "in", np.arange(8).repeat(2), -8, format_of(0.5, 4, signed=False)),
+            Concat("both", "sum", "table"),
+            Upsample("larger", "both", (2, 1)),
+            Transpose("turned", "larger", (2, 1, 0)),
+            Reshape("reshaped", "turned", (12, 4)),
+        )
+    )
+
+
 def read(tmp_path: Path, program: Program, *changes: tuple[str, str]) -> Precision:
     """Read the text after changes of it."""
     text = precision_text(program)
@@ -65,7 +95,7 @@ def refused(tmp_path: Path, program: Program, message: str, *changes: tuple[str,
         read(tmp_path, program, *changes)
 
 
-@pytest.mark.parametrize("program", [fixed(), binary()], ids=["fixed", "binary"])
+@pytest.mark.parametrize("program", [fixed(), binary(), joined()], ids=["fixed", "binary", "joined"])
 def test_text_is_read_as_the_narrowest_types(program: Program, tmp_path: Path) -> None:
     assert read(tmp_path, program) == minimal(program)
 
@@ -80,7 +110,7 @@ def test_text_names_every_layer_role_type_and_interval() -> None:
 
 
 def test_types_hold_every_code_and_no_narrower_ones_do() -> None:
-    for roles in [*needs(fixed()).values(), *needs(binary()).values()]:
+    for roles in [roles for program in (fixed(), binary(), joined()) for roles in needs(program).values()]:
         for role, need in roles.items():
             assert need.format.holds(need.lowest, need.highest)
             if isinstance(need.format, FixedPoint) and not need.fixed and role != "weight" and need.format.width > 1:
@@ -113,6 +143,38 @@ def test_offset_and_multiplier_lie_on_the_grid_of_the_sum() -> None:
     need = needs(fixed())["norm"]  # sums are worth 2**-1 * 2**-3; codes of the source 2**-4
     assert need["multiplier"].format == FixedPoint(3, 3)
     assert need["offset"].format == FixedPoint(7, 3, signed=False)
+
+
+def test_types_of_joins_tables_and_moves_are_the_narrowest() -> None:
+    types = {name: {role: ap_text(form) for role, form in roles.items()} for name, roles in minimal(joined()).items()}
+    # Products of the affine: multipliers worth 2**-1, codes 2**-2; its sums 76 to 121 and -21 to 39, of 2**-3
+    assert types["scaled"] == {"multiplier": "ap_fixed<3,2>", "offset": "ap_ufixed<7,4>", "result": "ap_fixed<8,5>"}
+    assert types["dw"] == {
+        "weight": "ap_ufixed<1,1>",
+        "bias": "ap_ufixed<1,1>",
+        "accumulator": "ap_fixed<5,3>",
+        "result": "ap_fixed<5,3>",
+    }
+    assert types["sum"] == {"result": "ap_fixed<9,6>"}
+    assert types["table"] == dict.fromkeys(["table", "result"], "ap_ufixed<4,3,AP_RND_CONV,AP_SAT>")
+    assert [types[name] for name in ("both", "larger", "turned", "reshaped")] == [types["sum"]] * 4
+
+
+def test_table_is_not_to_be_retyped(tmp_path: Path) -> None:
+    before, after = "ap_ufixed<4,3,AP_RND_CONV,AP_SAT>", "ap_ufixed<5,3,AP_RND_CONV,AP_SAT>"
+    message = (
+        f"table.table: type must be {before}, which the network's quantiser rounds to, not {after}; "
+        "change the recipe and train again"
+    )
+    refused(tmp_path, joined(), message, (f'table  = "{before}"', f'table  = "{after}"'))
+
+
+def test_multiplier_on_the_grid_of_the_sum_is_enough_and_no_coarser_one(tmp_path: Path) -> None:
+    text = 'multiplier = "ap_fixed<3,2>"'
+    assert read(tmp_path, joined(), (text, 'multiplier = "ap_fixed<5,3>"'))["scaled"]["multiplier"] == FixedPoint(5, 3)
+    rule = "type must hold -4 to 3 steps of 2**-1"
+    message = f"scaled.multiplier: {rule}, not ap_fixed<3,3>; at least ap_fixed<3,2> is needed"
+    refused(tmp_path, joined(), message, (text, 'multiplier = "ap_fixed<3,3>"'))
 
 
 @pytest.mark.parametrize(
@@ -246,5 +308,7 @@ def test_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 
 def test_operations_of_every_kind_are_typed() -> None:
-    kinds: set[type[Operation]] = {type(operation) for operation in (*fixed().operations, *binary().operations)}
-    assert kinds == {Input, Conv2d, MaxPool2d, MultiplyAdd, Flatten, Dense, Requantize, Threshold}
+    programs = (fixed(), binary(), joined())
+    known = {kind for kind in vars(operations).values() if isinstance(kind, type) and issubclass(kind, Operation)}
+    kinds: set[type[Operation]] = {type(operation) for program in programs for operation in program.operations}
+    assert kinds == known - {Operation, UnaryOperation, Join, Linear, Quantizing}

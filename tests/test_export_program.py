@@ -4,10 +4,31 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bitwright.export import program as program_module
-from bitwright.export.operations import Conv2d, Dense, Flatten, Input, MaxPool2d, Operation, Requantize, Threshold
-from bitwright.export.program import Program
+from bitwright.export.operations import (
+    Add,
+    Affine,
+    Concat,
+    Conv2d,
+    Dense,
+    DepthwiseConv2d,
+    Flatten,
+    Input,
+    MaxPool2d,
+    MultiplyAdd,
+    Operation,
+    Requantize,
+    Reshape,
+    Table,
+    Tensor,
+    Threshold,
+    Transpose,
+    Upsample,
+)
+from bitwright.export.program import Program, result_of
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint, format_of
 
@@ -136,3 +157,97 @@ def test_values_that_are_no_integers_are_refused(kind: type[np.generic]) -> None
     says = f"program: input must be integers, not {np.dtype(kind)}; quantise it as interface.json says"
     with pytest.raises(TypeError, match=f"^{re.escape(says)}$"):
         Program((Input("x", "", (2,), CODE),))(np.zeros((1, 2), kind))
+
+
+FORMS = (Bipolar(), format_of(0.5, 3, signed=True), format_of(2.0, 2, signed=False), format_of(1.0, 4, signed=True))
+
+
+def layer(rng: np.random.Generator, name: str, source: str, tensor: Tensor) -> Operation:
+    """A layer of up to three outputs."""
+    shape, channels = tensor.shape, tensor.shape[-1]
+    if len(shape) == 1:
+        bias = rng.integers(-9, 9, 3) if rng.integers(2) else None
+        return Dense(name, source, rng.integers(1, 3) * rng.integers(-3, 4, (channels, 3)), CODE, bias)
+    pads = (1, 0, 0, 1) if rng.integers(2) and tensor.format != Bipolar() else (0, 0, 0, 0)
+    rows, columns = min(2, shape[0]), min(2, shape[1])
+    if rng.integers(2):
+        return DepthwiseConv2d(name, source, rng.integers(-3, 4, (rows, columns, channels)), CODE, None, (1, 1), pads)
+    return Conv2d(name, source, rng.integers(-3, 4, (rows, columns, channels, 2)), CODE, None, (2, 1), pads)
+
+
+def activation(rng: np.random.Generator, name: str, source: str, tensor: Tensor) -> Operation:
+    """What ends in a format, or an affine that ends in none."""
+    channels, form = tensor.shape[-1], FORMS[rng.integers(len(FORMS))]
+    lowest, highest = tensor.interval.ends
+    factors, offsets = rng.choice([-3, -1, 2, 3], channels), rng.integers(-9, 9, channels)
+    kind = rng.integers(5)
+    if kind == 0:
+        return Affine(name, source, factors if rng.integers(2) else np.full(channels, 2), offsets, 1)
+    if kind == 1 and highest - lowest < 5000:
+        codes = rng.integers(form.lowest, form.highest + 1, highest - lowest + 1)
+        return Table(name, source, np.where(codes == 0, 1, codes) if form == Bipolar() else codes, lowest, form)
+    if isinstance(form, Bipolar):
+        thresholds = rng.integers(lowest, highest + 2, (channels, 1))
+        return Threshold(name, source, thresholds, rng.integers(0, 2, channels) > 0, form)
+    if kind == 2:
+        return MultiplyAdd(name, source, factors, offsets, 2, form)
+    return Requantize(name, source, form)
+
+
+def movement(rng: np.random.Generator, name: str, source: str, tensor: Tensor) -> Operation:
+    """What moves values, or takes the greatest of them."""
+    shape = tensor.shape
+    if len(shape) == 1:
+        return Reshape(name, source, (1, 1, shape[0]))
+    choices = (
+        MaxPool2d(name, source, (min(2, shape[0]), 1), (1, 1)),
+        Upsample(name, source, (1, 2)),
+        Transpose(name, source, tuple(rng.permutation(3).tolist())),
+        Flatten(name, source),
+        Reshape(name, source, (shape[1], shape[0], shape[2])),
+    )
+    return choices[rng.integers(5)]
+
+
+def joint(rng: np.random.Generator, name: str, source: str, tensors: dict[str, Tensor]) -> Operation:
+    """A join with whatever has the same shape, itself if nothing else has."""
+    partners = [other for other, tensor in tensors.items() if tensor.shape == tensors[source].shape]
+    kind = Add if rng.integers(2) else Concat
+    return kind(name, source, partners[rng.integers(len(partners))])
+
+
+def random_program(rng: np.random.Generator) -> Program:
+    """Operations of every kind, each on one of the last tensors that there are."""
+    form = FORMS[rng.integers(3)]
+    port = form.plain() if isinstance(form, FixedPoint) else form
+    operations: list[Operation] = [Input("x", "", (4, 3, 2) if rng.integers(4) else (6,), port)]
+    tensors = {"x": result_of(operations[0], {})}
+    for index in range(int(rng.integers(2, 12))):
+        name, source = f"t{index}", list(tensors)[-1 - int(rng.integers(min(3, len(tensors))))]
+        kind = rng.integers(4)
+        if kind == 3:
+            made = joint(rng, name, source, tensors)
+        else:
+            made = (layer, activation, movement)[kind](rng, name, source, tensors[source])
+        tensors[name] = result_of(made, tensors)
+        operations.append(made)
+    return Program(tuple(operations))
+
+
+@settings(deadline=None, max_examples=150)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_tensor_of_a_random_program_leaves_its_interval_stride_or_format(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    form = program.input.format
+    codes = rng.integers(form.lowest, form.highest + 1, (40, *program.input.shape))
+    codes[0], codes[1] = form.lowest, form.highest
+    codes = np.where(codes == 0, 1, codes) if form == Bipolar() else codes
+    for name, found in program.trace(codes):
+        tensor = program.tensors[name]
+        assert found.shape[1:] == tensor.shape
+        assert (found >= tensor.interval.lowest).all()
+        assert (found <= tensor.interval.highest).all()
+        assert ((found - tensor.interval.lowest) % tensor.interval.stride == 0).all()
+        assert ((tensor.interval.highest - tensor.interval.lowest) % tensor.interval.stride == 0).all()
+        assert tensor.format.holds(*tensor.interval.ends)

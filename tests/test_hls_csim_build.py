@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.hls.csim_build import build_library, compiler, content_key
+from bitwright.hls.csim_build import build_fast_or_original, build_library, compiler, content_key
 from bitwright.hls.tool_error import ToolError
 
 
@@ -38,6 +38,30 @@ def test_compiler_error_is_quoted(tmp_path: Path) -> None:
     assert caught.value.status == 1
     assert caught.value.log is not None
     assert "this is not C++" in caught.value.log.read_text()
+
+
+def test_each_kind_of_headers_has_its_library(tmp_path: Path) -> None:
+    source = project(tmp_path / "hls", "int one = 1;\n")
+    fast, original = (build_library(source, tmp_path / "csim", kind) for kind in ("fast", "original"))
+    assert fast != original
+    assert build_fast_or_original(source, tmp_path / "csim", "fast") == (fast, "fast", None)
+    assert build_fast_or_original(source, tmp_path / "csim", "original") == (original, "original", None)
+
+
+def test_original_headers_are_taken_where_the_fast_ones_do_not_compile(tmp_path: Path) -> None:
+    source = project(tmp_path / "hls", '#include "ap_int.h"\nap_int<200> wide;\n')
+    (source / "firmware" / "ap_types").mkdir()
+    (source / "firmware" / "ap_types" / "ap_int.h").write_text("template <int W> struct ap_int {};\n")
+    library, headers, log = build_fast_or_original(source, tmp_path / "csim", "fast")
+    assert (library, headers) == (build_library(source, tmp_path / "csim"), "original")
+    assert log == tmp_path / "csim" / "compile.fast.log"
+    assert "fast_ap: width must be 1 to 128 bits; use the original headers" in log.read_text()
+
+
+def test_project_that_compiles_with_no_headers_is_refused(tmp_path: Path) -> None:
+    source = project(tmp_path / "hls", "this is not C++\n")
+    with pytest.raises(ToolError, match=rf"; see {re.escape(str(tmp_path / 'csim' / 'compile.log'))}$"):
+        build_fast_or_original(source, tmp_path / "csim", "fast")
 
 
 def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bitwright.export.operations import Dense, Input, MaxPool2d
 from bitwright.export.precision import minimal
 from bitwright.export.program import Program
-from bitwright.hls.layer_list import layer_list, legal_reuse_factor
+from bitwright.hls.layer_linear import legal_reuse_factor
+from bitwright.hls.layer_list import layer_list
 from bitwright.hls.target import Target
 from bitwright.quant.fixed_point import FixedPoint
 

@@ -23,7 +23,8 @@ def parameters(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize(
-    ("kind", "shape"), [("mlp", (1, 8, 8)), ("mlp", (16,)), ("lenet5", (1, 28, 28)), ("lenet5", (3, 32, 32))]
+    ("kind", "shape"),
+    [("mlp", (1, 8, 8)), ("mlp", (16,)), ("lenet5", (1, 28, 28)), ("lenet5", (3, 32, 32)), ("cnv", (3, 32, 32))],
 )
 def test_network_maps_inputs_to_finite_scores(kind: str, shape: tuple[int, ...], recipe: Recipe) -> None:
     network = build(ModelSettings.model_validate({"kind": kind, "hidden": (8, 7)}), recipe, shape, 10)
@@ -54,6 +55,42 @@ def test_channel_multiplier_widens_both_convolutions() -> None:
     assert shapes["conv1.weight"] == (12, 3, 5, 5)
     assert shapes["conv2.weight"] == (32, 12, 5, 5)
     assert shapes["fc1.weight"] == (120, 800)
+
+
+def test_channel_multiplier_widens_every_layer_of_cnv() -> None:
+    network = build(ModelSettings(kind="cnv", channel_multiplier=2), FIXED, (3, 32, 32), 10)
+    shapes = {name: tuple(value.shape) for name, value in network.named_parameters()}
+    assert shapes["conv0.weight"] == (128, 3, 3, 3)
+    assert shapes["fc1.weight"] == (1024, 512)
+    assert shapes["out.weight"] == (10, 1024)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_cnv_has_1542848_weights_and_no_bias(recipe: Recipe) -> None:
+    network = build(ModelSettings(kind="cnv"), recipe, (3, 32, 32), 10)
+    layers = {name: value for name, value in network.named_parameters() if "norm" not in name}
+    counts = [value.numel() for name, value in layers.items() if name.endswith(".weight")]
+    assert counts == [1728, 36_864, 73_728, 147_456, 294_912, 589_824, 131_072, 262_144, 5120]
+    assert sum(counts) == 1_542_848
+    assert not [name for name in layers if name.endswith(".bias")]
+
+
+def test_cnv_narrows_images_to_one_position_of_256_channels() -> None:
+    network = build(ModelSettings(kind="cnv"), Recipe.floating(), (3, 32, 32), 10).eval()
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, module in network.named_children():
+        module.register_forward_hook(lambda _, __, result, name=name: shapes.update({name: tuple(result.shape[1:])}))
+    network(torch.zeros(1, 3, 32, 32))
+    convolutions = [(64, 30, 30), (64, 28, 28), (128, 12, 12), (128, 10, 10), (256, 3, 3), (256, 1, 1)]
+    assert [shapes[f"conv{i}"] for i in range(6)] == convolutions
+    assert (shapes["pool1"], shapes["pool3"]) == ((64, 14, 14), (128, 5, 5))
+    assert [shapes[name] for name in ("flatten", "fc1", "fc2", "out")] == [(256,), (512,), (512,), (10,)]
+
+
+def test_cnv_norms_every_layer_and_pools_activations() -> None:
+    names = [name for name, _ in build(ModelSettings(kind="cnv"), BINARY, (3, 32, 32), 10).named_children()]
+    assert names[4:11] == ["conv1", "norm1", "act1", "pool1", "conv2", "norm2", "act2"]
+    assert names[-8:] == ["fc1", "fc1_norm", "fc1_act", "fc2", "fc2_norm", "fc2_act", "out", "out_norm"]
 
 
 @pytest.mark.parametrize(("hidden", "count"), [((64, 64, 64), 59_210), ((256, 256, 256), 335_114)])
@@ -98,10 +135,17 @@ def test_image_of_another_size_than_lenet5s_is_refused(size: tuple[int, int]) ->
         build(ModelSettings(kind="lenet5"), FIXED, (1, *size), 10)
 
 
-def test_features_for_lenet5_are_refused() -> None:
-    says = "model.kind: input of lenet5 must be images (C, H, W), not (16,); use kind = 'mlp'"
+def test_image_of_another_size_than_cnvs_is_refused() -> None:
+    says = "model.kind: images of cnv must be 32x32, not 28x28; use kind = 'mlp'"
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-        build(ModelSettings(kind="lenet5"), FIXED, (16,), 5)
+        build(ModelSettings(kind="cnv"), FIXED, (1, 28, 28), 10)
+
+
+@pytest.mark.parametrize("kind", ["lenet5", "cnv"])
+def test_features_for_a_network_of_images_are_refused(kind: str) -> None:
+    says = f"model.kind: input of {kind} must be images (C, H, W), not (16,); use kind = 'mlp'"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        build(ModelSettings.model_validate({"kind": kind}), FIXED, (16,), 5)
 
 
 @pytest.mark.parametrize(

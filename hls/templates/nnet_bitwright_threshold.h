@@ -16,6 +16,7 @@ struct bitwright_threshold_config {
     static const unsigned n_chan = 10;  // channels, running fastest
     static const unsigned n_steps = 1;  // thresholds a channel
     static const int base = 0;          // lowest code of the result
+    static const unsigned finer = 0;    // bits of the result right of the code's
 };
 
 template <class data_T, class res_T, typename CONFIG_T>
@@ -35,7 +36,7 @@ Compare:
         level = CONFIG_T::n_steps - count;
     res_T result = 0;
     // The code's bits, whatever the binary point of the result
-    result(res_T::width - 1, 0) = ap_int<res_T::width + 1>(CONFIG_T::base + level);
+    result(res_T::width - 1, 0) = ap_int<res_T::width + 1>(CONFIG_T::base + level) << CONFIG_T::finer;
     return result;
 }
 

@@ -1,0 +1,148 @@
+"""Rule: what stands before the network's first quantiser is the host's."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+from qonnx.core.modelwrapper import ModelWrapper
+
+from bitwright.export.lower_state import LoweringState, RefusalError
+from bitwright.export.operation import Shape
+
+VERBS = {"Mul": "multiply by", "Div": "divide by", "Add": "add", "Sub": "subtract"}
+HOST = (
+    *VERBS,
+    "Transpose",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Relu",
+    "Clip",
+    "Neg",
+    "Abs",
+    "Tanh",
+    "Sigmoid",
+)
+"""Operators that the host may compute before the first quantiser."""
+
+MOST_SHOWN = 8
+"""Values of a constant that are written out."""
+
+
+@dataclass(frozen=True, eq=False)
+class HostSteps:
+    """What the host computes in float32 before it quantises.
+
+    Args:
+        nodes: In order.
+        constants: Their constants, by name.
+        input: Name and shape of the network's input, without the batch.
+        output: Name of what is quantised.
+        opset: Of the graph.
+    """
+
+    nodes: tuple[NodeProto, ...]
+    constants: dict[str, NDArray[np.generic]]
+    input: tuple[str, Shape]
+    output: str
+    opset: int
+
+    def __call__(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is quantised, for the network's inputs ``(N, ...)``."""
+        if not self.nodes:
+            return values
+        name, shape = self.input
+        rows = [self._session.run(None, {name: row[None]})[0] for row in values.reshape(-1, *shape)]
+        return np.concatenate(rows)
+
+    def inverse(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return network inputs ``(N, ...)`` that lead to these values, up to rounding.
+
+        Raises:
+            ValueError: If a step cannot be undone.
+        """
+        found = values.astype(np.float64)
+        for node in reversed(self.nodes):
+            constants = [self.constants[name].astype(np.float64) for name in node.input if name in self.constants]
+            match node.op_type:
+                case "Mul":
+                    found = found / constants[0]
+                case "Div" if node.input[0] not in self.constants:
+                    found = found * constants[0]
+                case "Add":
+                    found = found - constants[0]
+                case "Sub":
+                    found = constants[0] - found if node.input[0] in self.constants else found + constants[0]
+                case "Transpose":
+                    perm = next(list(entry.ints) for entry in node.attribute if entry.name == "perm")
+                    found = found.transpose(np.argsort(perm))
+                case "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze":
+                    pass
+                case other:
+                    raise ValueError(
+                        f"inputs: file must be given where the host computes {other} first, not missing; give --inputs"
+                    )
+        return found.reshape(len(values), *self.input[1]).astype(np.float32)
+
+    def text(self) -> tuple[str, ...]:
+        """Return each step in words and numbers."""
+        return tuple(self._words(node) for node in self.nodes)
+
+    def _words(self, node: NodeProto) -> str:
+        known = [name for name in node.input if name in self.constants]
+        if node.op_type not in VERBS or not known:
+            return node.op_type.lower()
+        values = self.constants[known[0]]
+        numbers = values.reshape(-1).tolist()
+        shown = repr(numbers[0]) if len(numbers) == 1 else f"{numbers[:MOST_SHOWN]}"
+        more = f" and {len(numbers) - MOST_SHOWN} more" if len(numbers) > MOST_SHOWN else ""
+        if node.op_type == "Sub" and node.input[0] == known[0]:
+            return f"subtract from {shown}{more}"
+        shape = f", of shape {list(values.shape)}" if len(numbers) > 1 else ""
+        return f"{VERBS[node.op_type]} {shown}{more}{shape}"
+
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        name, shape = self.input
+        initializers = [numpy_helper.from_array(np.asarray(value), key) for key, value in self.constants.items()]
+        port = helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, *shape))
+        result = helper.make_tensor_value_info(self.output, TensorProto.FLOAT, None)
+        graph = helper.make_graph(list(self.nodes), "host", [port], [result], initializer=initializers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # node by node, as qonnx
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def lower_on_host(state: LoweringState, node: NodeProto) -> bool:
+    """Leave a node to the host if its input is the host's; say whether it was."""
+    if not any(name in state.host for name in node.input):
+        return False
+    computed = [name for name in node.input if name and state.model.get_initializer(name) is None]
+    if node.op_type not in HOST or len(computed) != 1:
+        return False
+    state.host_nodes.append(node)
+    state.host.add(node.output[0])
+    return True
+
+
+def host_steps(state: LoweringState, model: ModelWrapper) -> HostSteps:
+    """Return what leads from the network's input to the quantised tensor."""
+    needed, nodes = {state.input_name}, []
+    for node in reversed(state.host_nodes):
+        if node.output[0] in needed:
+            needed.update(node.input)
+            nodes.append(node)
+    nodes.reverse()
+    names = {name for node in nodes for name in node.input if name}
+    constants = {name: model.get_initializer(name) for name in names if model.get_initializer(name) is not None}
+    name = model.graph.input[0].name
+    shape = tuple(model.get_tensor_shape(name))[1:]
+    for value in constants.values():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise RefusalError("constants before the first quantiser must be finite, not NaN or infinite", "check them")
+    return HostSteps(tuple(nodes), constants, (name, shape), state.input_name, state.opset)

@@ -1,0 +1,198 @@
+"""Rule: sums of two tensors that the network computes, brought to one grid of integers."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from onnx import NodeProto
+
+from bitwright.export.accumulator import UNIT_ROUNDOFF
+from bitwright.export.elementwise import Elementwise, Pair
+from bitwright.export.layer_names import layer_name, unique_name
+from bitwright.export.line import Doubles, Line
+from bitwright.export.lower_arrange import arranged, as_image
+from bitwright.export.lower_state import (
+    FINEST_BITS,
+    LoweringState,
+    RefusalError,
+    channel_array,
+)
+from bitwright.export.lowered import Branch, Lowered, Sum
+from bitwright.export.operations import Add, Affine, Integers, Threshold
+from bitwright.export.quantizer import is_power_of_two
+from bitwright.quant.bipolar import Bipolar
+from bitwright.quant.fixed_point import format_of, fractional_bits
+
+LINES = ("Mul", "Div", "Add", "Sub", "RSub", "Neg", "BatchNormalization")
+"""Steps that are lines."""
+
+MOST_PARTS = 64
+"""Denominator up to which two scales count as whole multiples of a common one."""
+
+
+def lower_join(state: LoweringState, node: NodeProto) -> None:
+    """Add or subtract two branches; multiply or divide two functions of one tensor."""
+    left, right = state.source(node, 0), state.source(node, 1)
+    if left.operation == right.operation and np.array_equal(left.layout, right.layout):
+        pair = Pair(node.op_type, left.steps, right.steps)  # type: ignore[arg-type]
+        state.tensors[node.output[0]] = replace(left, steps=(pair,))
+        return
+    if node.op_type not in ("Add", "Sub"):
+        raise RefusalError(
+            f"two computed tensors must be added, not combined by {node.op_type}", "use Add, or a constant"
+        )
+    if left.shape != right.shape:
+        raise RefusalError(f"branches must be of one shape, not {left.shape} and {right.shape}", "reshape one")
+    if not np.array_equal(left.layout, right.layout) or state.tensor(left).shape != state.tensor(right).shape:
+        left, right = (_in_order(state, source) for source in (left, right))
+    name = layer_name(node, state.names)
+    state.tensors[node.output[0]] = add_branches(state, name, left, right, negative=node.op_type == "Sub")
+
+
+def add_branches(state: LoweringState, name: str, left: Lowered, right: Lowered, *, negative: bool = False) -> Lowered:
+    """Return the sum of two tensors of one layout, or their difference, on a grid that both lie on or come near."""
+    first, second = _branch(state, left), _branch(state, right)
+    if negative:
+        second = replace(second, slope=-second.slope, offset=-second.offset)
+    total = Sum(name, first, second)
+    if _exact_grid(total) is not None:
+        return joined(state, total, FINEST_BITS)
+    before = set(state.results)
+    made = joined(state, total, FINEST_BITS)
+    return replace(made, near=True, sum=total, sum_operations=tuple(set(state.results) - before))
+
+
+def _in_order(state: LoweringState, source: Lowered) -> Lowered:
+    return as_image(state, source) if len(source.shape) > 1 else arranged(state, source, source.layout)
+
+
+def _branch(state: LoweringState, source: Lowered) -> Branch:
+    """Return a branch as lines; refuse what is bent."""
+    bent = [step.kind for step in source.steps if step.kind not in LINES or isinstance(step, Pair)]
+    if bent:
+        raise RefusalError(
+            f"branches must be quantised after {bent[0]}, not added as floats", "put a quantiser before the addition"
+        )
+    interval = state.tensor(source).interval
+    channels = len(interval.lowest)
+    scale = channel_array(source.scale, channels)
+    line = Line(scale, -source.zero_point * scale)
+    noise = channel_array(source.noise, channels).copy()
+    ends = np.stack([interval.lowest, interval.highest]).astype(np.float64)
+    if source.quantized and not all(is_power_of_two(abs(float(value))) for value in np.unique(scale)):
+        noise += UNIT_ROUNDOFF * np.abs(ends * line.slope + line.offset).max(axis=0)
+    for step in source.steps:
+        before, line = line, step.line(line)
+        noise = noise * np.abs(line.slope / np.where(before.slope == 0, 1, before.slope))
+        if not _is_exact(step):
+            noise += 4 * UNIT_ROUNDOFF * (np.abs(ends * line.slope).max(axis=0) + np.abs(line.offset))
+    if not line.slope.all():
+        raise RefusalError(
+            f"slope of every channel must not be 0, as that of channel {int((line.slope == 0).argmax())} is",
+            "train again; a batch norm's weight is zero",
+        )
+    return Branch(replace(source, steps=()), line.slope, line.offset, noise, np.abs(ends).max(axis=0))
+
+
+def _is_exact(step: object) -> bool:
+    """Return whether a step only moves the binary point."""
+    return (
+        isinstance(step, Elementwise)
+        and step.kind in ("Mul", "Div")
+        and all(is_power_of_two(abs(float(value))) for value in np.unique(np.asarray(step.constant)))
+    )
+
+
+def joined(state: LoweringState, total: Sum, bits: int) -> Lowered:
+    """Return the sum of two branches on one grid.
+
+    Scales that are whole multiples of a common one are brought to it exactly. For others the grid is so fine that the
+    larger multiplier has ``bits`` bits, and the rest counts as noise.
+    """
+    left, right = total.left, total.right
+    exact = _exact_grid(total)
+    if exact is not None:
+        factors, grid = exact
+    else:
+        grid = np.maximum(np.abs(left.slope), np.abs(right.slope)) / 2.0**bits
+        near = [np.rint(branch.slope / grid).astype(np.int64) for branch in (left, right)]
+        factors = near[0], near[1]
+        factors = tuple(np.where(factor == 0, 1, factor) for factor in factors)  # type: ignore[assignment]
+    offsets = [np.rint(branch.offset / grid).astype(np.int64) for branch in (left, right)]
+    fractional = fractional_bits(float(grid[0])) if (grid == grid[0]).all() and is_power_of_two(float(grid[0])) else 0
+    noise = left.noise + right.noise
+    names = []
+    for branch, factor, offset in zip((left, right), factors, offsets, strict=True):
+        noise = noise + np.abs(branch.slope - factor * grid) * branch.largest + np.abs(branch.offset - offset * grid)
+        names.append(_scaled(state, total.name, branch.source, factor, offset, fractional))
+    name = state.add(Add(total.name, *names))
+    tensor = state.tensor(name)
+    worth = grid * 2.0 ** (fractional - tensor.format.fractional)
+    largest = np.maximum(np.abs(tensor.interval.lowest), np.abs(tensor.interval.highest)) * np.abs(worth)
+    if exact is None or not all(map(is_power_of_two, np.unique(worth).tolist())) or (largest / worth >= 2**24).any():
+        noise = noise + UNIT_ROUNDOFF * largest
+    scale = worth[0] if (worth == worth[0]).all() else worth
+    return Lowered(name, np.asarray(scale), left.source.layout, noise=noise)
+
+
+def _exact_grid(total: Sum) -> tuple[tuple[Integers, Integers], Doubles] | None:
+    """Return the factors of both branches and their grid, a channel, if there is one that both lie on."""
+    if total.left.offset.any() or total.right.offset.any():
+        return None
+    found = _multiples(total.left.slope, total.right.slope)
+    return None if found is None else (found[:2], found[2])
+
+
+def _multiples(left: Doubles, right: Doubles) -> tuple[Integers, Integers, Doubles] | None:
+    """Return whole multiples and their grid, a channel, where both scales are such; else None."""
+    found: dict[float, Fraction] = {}
+    for ratio in np.unique(left / right).tolist():
+        fraction = Fraction(ratio).limit_denominator(MOST_PARTS)
+        if ratio != 0 and is_power_of_two(abs(ratio)):
+            fraction = Fraction(ratio)
+        if fraction == 0 or float(fraction) != ratio or abs(fraction) > 2**20 or 1 / abs(fraction) > 2**20:
+            return None
+        found[ratio] = fraction
+    fractions = [found[ratio] for ratio in (left / right).tolist()]
+    down = np.array([fraction.denominator for fraction in fractions])
+    up = np.array([fraction.numerator for fraction in fractions])
+    sign = np.sign(right).astype(np.int64)
+    grid = np.abs(right) / down
+    return up * sign, down * sign, grid
+
+
+def _scaled(
+    state: LoweringState, name: str, source: Lowered, factor: Integers, offset: Integers, fractional: int
+) -> str:
+    """Return the operation whose codes are ``source``'s times a factor plus an offset, at a binary point."""
+    source = widened(state, source)
+    form = state.tensor(source).format
+    up = fractional - form.fractional
+    offset = offset - source.zero_point * factor
+    if up >= 0 and (factor == 1 << up).all() and not offset.any():
+        return source.operation  # the sum shifts by itself
+    scaled = unique_name(f"{name}_{source.operation}", state.names)
+    return state.add(Affine(scaled, source.operation, factor, offset, fractional))
+
+
+def widened(state: LoweringState, source: Lowered) -> Lowered:
+    """Bring +1 and -1 from one bit into two, -1, 0 and +1: sums and padding know no wires."""
+    tensor = state.tensor(source)
+    if not isinstance(tensor.format, Bipolar):
+        return source
+    name = unique_name(f"{source.operation}_padded", state.names)
+    channels = tensor.shape[-1]
+    both = np.ones((channels, 2), np.int64)  # +1 reaches both thresholds, -1 none
+    form = format_of(1.0, 2, signed=True, narrow=True)
+    return replace(source, operation=state.add(Threshold(name, source.operation, both, np.ones(channels, bool), form)))
+
+
+def without_zero_point(state: LoweringState, source: Lowered) -> Lowered:
+    """Subtract the zero point from the codes: padding is zero."""
+    if not source.zero_point:
+        return source
+    tensor = state.tensor(source)
+    channels, name = tensor.shape[-1], unique_name(f"{source.operation}_centred", state.names)
+    ones = np.ones(channels, np.int64)
+    affine = Affine(name, source.operation, ones, -source.zero_point * ones, tensor.format.fractional)
+    return replace(source, operation=state.add(affine), zero_point=0)

@@ -1,0 +1,169 @@
+"""Rules: max pooling, and averages as sums of windows."""
+
+from dataclasses import replace
+
+import numpy as np
+from onnx import NodeProto
+
+from bitwright.export.accumulator import UNIT_ROUNDOFF
+from bitwright.export.elementwise import Elementwise, direction_after
+from bitwright.export.layer_names import layer_name, unique_name
+from bitwright.export.lower_arrange import as_image, image_layout
+from bitwright.export.lower_join import widened, without_zero_point
+from bitwright.export.lower_state import LoweringState, RefusalError, attributes_of, channel_array
+from bitwright.export.lowered import Lowered
+from bitwright.export.operations import Affine, DepthwiseConv2d, MaxPool2d
+from bitwright.export.quantizer import is_power_of_two
+from bitwright.quant.fixed_point import FixedPoint
+
+Pair = tuple[int, int]
+
+
+def lower_max_pool(state: LoweringState, node: NodeProto) -> None:
+    """Take the maximum of windows: of codes, where what waits for a quantiser rises with them."""
+    attributes = attributes_of(node)
+    refuse_auto_pad(attributes)
+    refuse_other(attributes, {"pads": 0, "dilations": 1, "ceil_mode": 0}, "pool without it")
+    source = _rising(state, as_image(state, state.source(node)))
+    kernel, stride = pair(attributes["kernel_shape"]), pair(attributes.get("strides", [1, 1]))
+    _add_max_pool(state, node, source, kernel, stride)
+
+
+def lower_global_max(state: LoweringState, node: NodeProto) -> None:
+    """Take the maximum of each channel's image."""
+    source = _rising(state, as_image(state, state.source(node)))
+    _refuse_axes(state, node, source)
+    rows, columns, _ = state.tensor(source).shape
+    _add_max_pool(state, node, source, (rows, columns), (rows, columns))
+
+
+def _add_max_pool(state: LoweringState, node: NodeProto, source: Lowered, kernel: Pair, stride: Pair) -> None:
+    name = state.add(MaxPool2d(layer_name(node, state.names), source.operation, kernel, stride))
+    state.tensors[node.output[0]] = replace(
+        source, operation=name, layout=image_layout(state.tensor(name).shape, _result_shape(state, node))
+    )
+
+
+def _rising(state: LoweringState, source: Lowered) -> Lowered:
+    """Return a tensor whose values rise with its codes; channels in which they fall are turned round."""
+    channels = state.tensor(source).shape[-1]
+    direction = np.broadcast_to(direction_after(source.steps) * np.sign(source.scale), (channels,))
+    if (np.abs(direction) == 2).any():
+        kinds = ", ".join(str(step.kind) for step in source.steps)
+        raise RefusalError(
+            f"function before the maximum must rise or fall, not do both as {kinds} may", "put a quantiser before it"
+        )
+    if (direction >= 0).all():
+        return source
+    source = widened(state, source)
+    sign = np.where(direction < 0, -1, 1)
+    name = unique_name(f"{source.operation}_turned", state.names)
+    # sign * (code - zero point) keeps the zero point where it is for all channels
+    affine = Affine(
+        name,
+        source.operation,
+        sign,
+        np.where(sign < 0, 2 * source.zero_point, 0),
+        state.tensor(source).format.fractional,
+    )
+    return replace(source, operation=state.add(affine), scale=channel_array(source.scale, channels) * sign)
+
+
+def lower_average_pool(state: LoweringState, node: NodeProto) -> None:
+    """Sum each window; the division waits for the quantiser."""
+    attributes = attributes_of(node)
+    refuse_auto_pad(attributes)
+    refuse_other(attributes, {"dilations": 1, "ceil_mode": 0}, "pool without it")
+    kernel, stride = pair(attributes["kernel_shape"]), pair(attributes.get("strides", [1, 1]))
+    pads = padding(attributes)
+    if any(pads) and not attributes.get("count_include_pad", 0):
+        raise RefusalError("count_include_pad must be 1 where there is padding, not 0", "pool without padding")
+    _add_sum(state, node, kernel, stride, pads, divided=True)
+
+
+def lower_global_average(state: LoweringState, node: NodeProto) -> None:
+    """Sum each channel's image; the division waits for the quantiser. `ReduceSum` divides by nothing."""
+    source = as_image(state, state.settled(node))
+    _refuse_axes(state, node, source)
+    rows, columns, _ = state.tensor(source).shape
+    _add_sum(state, node, (rows, columns), (rows, columns), (0, 0, 0, 0), divided=node.op_type != "ReduceSum")
+
+
+def _add_sum(
+    state: LoweringState,
+    node: NodeProto,
+    kernel: Pair,
+    stride: Pair,
+    pads: tuple[int, int, int, int],
+    *,
+    divided: bool,
+) -> None:
+    source = widened(state, as_image(state, state.settled(node)))
+    if any(pads):
+        source = without_zero_point(state, source)
+    channels, values = state.tensor(source).shape[-1], kernel[0] * kernel[1]
+    ones = np.ones((*kernel, channels), np.int64)
+    bit = FixedPoint(1, 1, signed=False)
+    name = layer_name(node, state.names)
+    bias = None if not source.zero_point else np.full(channels, -values * source.zero_point)
+    operation = DepthwiseConv2d(name, source.operation, ones, bit, bias, stride, pads)
+    noise = values * channel_array(source.noise, channels)
+    scale = channel_array(source.scale, channels)
+    magnitudes = operation.magnitudes(state.tensor(source).format)
+    if not all(is_power_of_two(float(value)) for value in np.unique(np.abs(scale))) or magnitudes.max() >= 2**24:
+        noise = noise + (values + 2) * UNIT_ROUNDOFF * magnitudes * np.abs(scale)
+    state.add(operation)
+    steps = (Elementwise("Div", np.asarray(values, np.float32)),) if divided and values > 1 else ()
+    layout = image_layout(state.tensor(name).shape, _result_shape(state, node))
+    state.tensors[node.output[0]] = Lowered(name, source.scale, layout, steps, noise=noise)
+
+
+def _refuse_axes(state: LoweringState, node: NodeProto, source: Lowered) -> None:
+    """Refuse a reduction of other axes than rows and columns, all of them."""
+    if node.op_type.startswith("Global"):
+        return
+    attributes = attributes_of(node)
+    found = state.model.get_initializer(node.input[1]) if len(node.input) > 1 else attributes.get("axes")
+    rank = len(source.shape) + 1
+    axes = sorted(int(axis) % rank for axis in np.asarray(found).reshape(-1)) if found is not None else []
+    if axes != list(range(2, rank)):
+        raise RefusalError(
+            f"axes must be all those of the image, {list(range(2, rank))}, not {axes}", "average over rows and columns"
+        )
+
+
+def _result_shape(state: LoweringState, node: NodeProto) -> tuple[int, ...]:
+    return tuple(state.model.get_tensor_shape(node.output[0]))[1:]
+
+
+def pair(values: object) -> Pair:
+    """Return an attribute of rows and columns; of columns alone, for one row."""
+    numbers = [int(value) for value in values]  # type: ignore[attr-defined]
+    rows, columns = numbers if len(numbers) == 2 else (1, numbers[0])
+    return rows, columns
+
+
+def padding(attributes: dict[str, object]) -> tuple[int, int, int, int]:
+    """Return the zeros at top, left, bottom and right."""
+    pads = [int(value) for value in attributes.get("pads", [0, 0, 0, 0])]  # type: ignore[attr-defined]
+    top, left, bottom, right = pads if len(pads) == 4 else (0, pads[0], 0, pads[1])
+    if min(pads) < 0:
+        raise RefusalError(f"pads must not be negative, as {pads}", "crop before")
+    return top, left, bottom, right
+
+
+def refuse_auto_pad(attributes: dict[str, object]) -> None:
+    """Refuse padding that the node does not give in numbers."""
+    mode = attributes.get("auto_pad", b"NOTSET")
+    if mode not in (b"NOTSET", b"VALID"):
+        assert isinstance(mode, bytes)
+        raise RefusalError(f"auto_pad must be NOTSET, not {mode.decode()}", "give pads")
+
+
+def refuse_other(attributes: dict[str, object], plain: dict[str, int], remedy: str) -> None:
+    """Refuse an attribute with another value than the one that changes nothing."""
+    for name, wanted in plain.items():
+        value = attributes.get(name, wanted)
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if any(v != wanted for v in values):
+            raise RefusalError(f"{name} must be {wanted}, not {value}", remedy)

@@ -1,0 +1,73 @@
+"""A graph's tensor as the program has it, while the graph is lowered."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bitwright.export.elementwise import Step
+from bitwright.export.line import Doubles
+from bitwright.export.operation import Integers, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A graph's tensor as the program has it: ``steps((code - zero_point) * scale)``.
+
+    Args:
+        operation: Name of the operation whose result the codes are.
+        scale: Worth of one code, float64, ``()`` or one a channel ``(C,)``; negative where a channel was turned round.
+        layout: Where the graph's values stand in the program's tensor.
+        steps: Elementwise operations not yet absorbed.
+        zero_point: Code of zero.
+        noise: How far the network's float32 sums may lie from the exact ones: ``()`` or ``(C,)``.
+        quantized: Whether the codes are a quantiser's: each value is then one float32 product, not a sum of them.
+        near: Whether scales that are no multiples of each other met, so that the grid only comes near them.
+        sum: The branches whose sum the codes are, if they are one on such a grid.
+        sum_operations: What that sum took.
+        view: Layer's name for the operation that moves the values, if one must, by the graph's last node that did.
+    """
+
+    operation: str
+    scale: Doubles
+    layout: Integers
+    steps: tuple[Step, ...] = ()
+    zero_point: int = 0
+    noise: Doubles = field(default_factory=lambda: np.zeros(()))
+    quantized: bool = False
+    near: bool = False
+    sum: "Sum | None" = None
+    sum_operations: tuple[str, ...] = ()
+    view: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """Of the graph's tensor, without the batch."""
+        return self.layout.shape
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """One side of a sum: ``slope * code + offset``, a channel.
+
+    Args:
+        source: Without steps.
+        slope: Worth of a code, ``(C,)``.
+        offset: Worth of the code 0, ``(C,)``.
+        noise: How far the network's float32 values may lie from that, ``(C,)``.
+        largest: Greatest magnitude of a code, ``(C,)``.
+    """
+
+    source: Lowered
+    slope: Doubles
+    offset: Doubles
+    noise: Doubles
+    largest: Doubles
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """A sum that may be lowered with multipliers of fewer bits, where the quantiser behind it does not mind."""
+
+    name: str
+    left: Branch
+    right: Branch

@@ -1,0 +1,92 @@
+"""CNV: six unpadded 3x3 convolutions of 64, 64, 128, 128, 256 and 256 channels, then dense 512, 512 and one a class.
+
+Reference: Umuroglu et al., FINN, arXiv:1612.07119: VGG-like, for 32x32 images. Pooling follows the second and the
+fourth convolution.
+"""
+
+from torch import Tensor, nn
+
+from bitwright.models.batch_norm import BatchNorm
+from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer
+from bitwright.quant.recipe import Position, Recipe
+
+POOLED = (1, 3)
+"""Convolutions whose activation is pooled; the others' goes on as it is."""
+
+
+class CNV(nn.Module):
+    """CNV for images of 32 pixels: 1,542,848 weights for RGB and ten classes.
+
+    Pooling stands behind batch norm and activation, as in FINN. What is pooled, and waits in the pool's line buffer, is
+    then an activation of one or two bits instead of an accumulator of ten or more, and whatever the sign of a batch
+    norm's weight the maximum is of codes: exact without another operation. Of 1-bit activations it is an OR.
+
+    Args:
+        image: Channels, height and width of the input.
+        classes: Scores.
+        recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
+        batch_norm: Whether a batch norm stands behind each layer, the last one too. Then no layer has a bias.
+        channels: Of the first convolution; the others, and the dense layers, have 1, 2, 4 and 8 times as many.
+
+    Raises:
+        ValueError: If the image is not 32x32.
+
+    >>> import torch
+    >>> CNV((3, 32, 32), 10, Recipe(), channels=8).eval()(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        image: tuple[int, int, int],
+        classes: int,
+        recipe: Recipe,
+        *,
+        batch_norm: bool = True,
+        channels: int = 64,
+    ) -> None:
+        super().__init__()
+        colours, height, width = image
+        if (height, width) != (32, 32):
+            raise ValueError(f"model.kind: images of cnv must be 32x32, not {height}x{width}; use kind = 'mlp'")
+        bias = not batch_norm
+
+        def norm(n: int) -> nn.Module:
+            return BatchNorm(n) if batch_norm else nn.Identity()
+
+        def layer(bits: int, inputs: int, outputs: int, *, kernel: int = 0) -> nn.Module:
+            if kernel:
+                return conv2d(recipe, inputs, outputs, kernel, weight_bit_width=bits, bias=bias)
+            return dense(recipe, inputs, outputs, weight_bit_width=bits, bias=bias)
+
+        self.input = input_quantizer(recipe, 0.0, 1.0)
+        widths = [colours, *(channels * factor for factor in (1, 1, 2, 2, 4, 4))]
+        self.convolutions = len(widths) - 1
+        for i in range(self.convolutions):
+            position: Position = "first" if i == 0 else "middle"
+            setattr(self, f"conv{i}", layer(recipe.weight_width(position), widths[i], widths[i + 1], kernel=3))
+            setattr(self, f"norm{i}", norm(widths[i + 1]))
+            setattr(self, f"act{i}", activation(recipe.activation_width(position)))
+            if i in POOLED:
+                setattr(self, f"pool{i}", nn.MaxPool2d(2))
+        self.flatten = nn.Flatten()
+        hidden = 8 * channels
+        self.fc1 = layer(recipe.weight_width("middle"), widths[-1], hidden)
+        self.fc1_norm, self.fc1_act = norm(hidden), activation(recipe.activation_width("middle"))
+        self.fc2 = layer(recipe.weight_width("middle"), hidden, hidden)
+        self.fc2_norm, self.fc2_act = norm(hidden), activation(recipe.activation_width("middle"))
+        self.out = layer(recipe.weight_width("last"), hidden, classes)
+        self.out_norm = norm(classes)  # on the host: see interface.json
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images ``(N, C, 32, 32)`` to scores ``(N, classes)``."""
+        x = self.input(x)
+        for i in range(self.convolutions):  # 32 -> 30 -> 28, 14 -> 12 -> 10, 5 -> 3 -> 1 rows and columns
+            x = getattr(self, f"conv{i}")(x)
+            x = getattr(self, f"act{i}")(getattr(self, f"norm{i}")(x))
+            if i in POOLED:
+                x = getattr(self, f"pool{i}")(x)
+        x = self.flatten(x)  # (N, 4 * channels)
+        x = self.fc1_act(self.fc1_norm(self.fc1(x)))  # (N, 8 * channels)
+        x = self.fc2_act(self.fc2_norm(self.fc2(x)))  # (N, 8 * channels)
+        return self.out_norm(self.out(x))  # type: ignore[no-any-return]
