@@ -6,6 +6,7 @@ export PYTHONSAFEPATH = 1
 EXPERIMENT ?= configs/digits_mlp_w6a6.toml
 DATA_DIR   ?=
 SET        ?=
+FUZZ       ?= --count 500
 CHECKPOINT ?=
 RUNS_DIR   ?= runs
 PYTHON     ?= python3
@@ -16,7 +17,7 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls verify diff doctor check test test-all bench bench-cnv clean
+.PHONY: help install train export hls verify diff doctor check test test-all fuzz bench bench-cnv clean
 
 help: ## Show the targets and the variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,6 +26,7 @@ help: ## Show the targets and the variables
 	  EXPERIMENT 'the experiment, a TOML file (now $(EXPERIMENT))' \
 	  DATA_DIR 'folder of the data sets (default: BITWRIGHT_DATA, or bitwright/data in the cache folder)' \
 	  SET 'settings to override: SET="train.epochs=3 hls.io_type=io_stream"' \
+	  FUZZ 'what `make fuzz` looks at (now $(FUZZ)); FUZZ=--help tells' \
 	  CHECKPOINT 'weights for bench-cnv (default: seeded ones)' \
 	  RUNS_DIR 'where the runs lie (now $(RUNS_DIR))' \
 	  PYTHON 'the Python that makes the environment (now $(PYTHON), 3.11 or later)'
@@ -71,6 +73,9 @@ test: check ## Lint, types and the tests
 
 test-all: check ## The tests and those that take minutes
 	$(PYTEST) -m 'slow or not slow' --timeout 5400
+
+fuzz: $(INSTALLED) ## Random networks at every level: FUZZ="--seconds 3600", FUZZ=--help
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py $(FUZZ)
 
 bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
 	$(BIN)/python -m bitwright.cli.benchmark

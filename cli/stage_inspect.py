@@ -3,15 +3,20 @@
 from math import prod
 from pathlib import Path
 
+import numpy as np
 from rich.table import Table
 
 from bitwright.cli.console import out
 from bitwright.cli.stage_convert import read_graph
 from bitwright.export.interface import describe
+from bitwright.export.line import Doubles
 from bitwright.export.lower import lower
-from bitwright.export.operations import Linear, MultiplyAdd, Operation, Requantize, Threshold
+from bitwright.export.operations import Affine, Linear, MultiplyAdd, Operation, Requantize, Threshold
+from bitwright.export.operations import Table as TableOperation
 from bitwright.export.precision import ap_text, is_xnor, needs
 from bitwright.export.program import Program
+from bitwright.export.quantizer import is_power_of_two
+from bitwright.quant.fixed_point import fractional_bits
 
 
 def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bool = False) -> None:
@@ -27,7 +32,7 @@ def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bo
     """
     network = lower(read_graph(model, input_type), str(model), allow_approximate=allow_approximate)
     program = network.program
-    table = Table("layer", "what", "result", "type", "interval", "bits of constants", title=str(model))
+    table = Table("layer", "what", "result", "type", "scale", "interval", "bits of constants", title=str(model))
     for operation in program.operations:
         tensor = program.tensors[operation.name]
         lowest, highest = tensor.interval.ends
@@ -38,10 +43,13 @@ def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bo
             realisation(operation, program),
             shape,
             ap_text(tensor.format),
+            _scale_text(network.scales.get(operation.name)),
             f"{lowest} .. {highest}",
             f"{bits:,}" if bits else "",
         )
     out.print(table)
+    for name, share in network.undecided.items():
+        out.print(f"float32, {name}: the order of adding may decide {share:.2g} of its sums", markup=False)
     interface = describe(network)
     for when, steps in (("before", interface.host_before), ("after", interface.host_after)):
         for step in steps:
@@ -53,6 +61,17 @@ def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bo
         else f"integer * {scale} + {interface.output.offset}"
     )
     out.print(f"host, after: {shown} (interface.json)", markup=False)
+
+
+def _scale_text(scale: Doubles | None) -> str:
+    """Return the worth of one step, as a power of two where it is one."""
+    if scale is None:
+        return ""
+    values = np.unique(np.abs(scale))
+    if len(values) > 1:
+        return f"{values.min():.3g} .. {values.max():.3g}, one a channel"
+    value = float(values[0])
+    return f"2**{-fractional_bits(value)}" if is_power_of_two(value) else f"{value:.6g}"
 
 
 def realisation(operation: Operation, program: Program) -> str:
@@ -69,6 +88,10 @@ def realisation(operation: Operation, program: Program) -> str:
         case Threshold():
             count = operation.thresholds.shape[1]
             return "1 comparator" if count == 1 else f"{count} comparators"
+        case TableOperation():
+            return f"table of {len(operation.entries)} entries"
+        case Affine():
+            return "multiply and add, exact"
         case _:
             return type(operation).__name__
 
@@ -81,6 +104,7 @@ def constant_bits(operation: Operation, program: Program) -> int:
         "multiplier": getattr(operation, "multiplier", None),
         "offset": getattr(operation, "offset", None),
         "threshold": getattr(operation, "thresholds", None),
+        "table": getattr(operation, "entries", None),
     }
     roles = needs(program)[operation.name]
     return sum(roles[role].format.width * prod(values.shape) for role, values in sizes.items() if values is not None)

@@ -28,6 +28,8 @@ class Accumulator:
         steps: Elementwise operations between it and the quantiser, in order.
         zero_point: Code of zero.
         noise: How far float32 sums may lie from the exact value, float64: ``()`` or ``(C,)``.
+        fine: Whether the steps are evaluated in float64, as the network means them, instead of in float32, as it
+            computes them.
     """
 
     operation: str
@@ -37,6 +39,7 @@ class Accumulator:
     steps: tuple[Step, ...]
     zero_point: int = 0
     noise: Doubles = field(default_factory=lambda: np.zeros(()))
+    fine: bool = False
 
     @property
     def channels(self) -> int:
@@ -63,7 +66,7 @@ class Accumulator:
         return replace(self, interval=interval, scale=scale, noise=noise)
 
     def values(self, codes: Integers, off: float = 0.0, *, at_the_end: bool = False) -> Floats:
-        """Return what the network computes in float32 before its quantiser.
+        """Return what the network computes before its quantiser.
 
         Args:
             codes: ``(V, 1)`` or ``(V, C)``.
@@ -71,7 +74,7 @@ class Accumulator:
             at_the_end: Whether as onnxruntime computes it at the end of a tensor.
 
         Returns:
-            ``(V, C)``.
+            ``(V, C)``, float32; float64 where it is ``fine``.
 
         Raises:
             ValueError: If a value is no number.
@@ -82,7 +85,7 @@ class Accumulator:
             exact = exact + off * self.noise
         steps = (alone(self.steps) if at_the_end else None) or self.steps
         with np.errstate(over="ignore", invalid="ignore"):  # infinity saturates; what is no number is refused
-            values = after(exact.astype(np.float32), steps)
+            values: Floats = after(np.asarray(exact, np.float64 if self.fine else np.float32), steps)
         if np.isnan(values).any():
             raise ValueError("values must be numbers, not NaN; train again, a batch norm may have overflowed")
         return values

@@ -1,6 +1,6 @@
 """From an accumulator to the next quantiser's codes: the cheapest operation that is exact on every possible code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,7 +42,8 @@ def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuanti
 
     1. A shift, where the network only divides by powers of two: `Requantize`.
     2. One comparator, or up to three: `Threshold`.
-    3. One multiplier and one adder: `MultiplyAdd`, with the fewest bits that agree.
+    3. One multiplier and one adder: `MultiplyAdd`, with the fewest bits that agree. Sums that float32 does not decide
+       anyway may take the side that lies on the line.
     4. As many comparators as it takes: `Threshold`.
     5. A table, where the function rises and falls: `Table`.
 
@@ -59,6 +60,12 @@ def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuanti
         return _table(name, source, quantizer)
     undecided, ties = doubts(source, quantizer, steps)
     operation = _cheapest(name, source, quantizer, steps)
+    if undecided and isinstance(operation, Threshold) and steps.levels - 1 > MOST_COMPARATORS:
+        # Beside a line, only where float32 rounds by chance: take the line itself
+        line = replace(source, fine=True)
+        fine_level, _ = levels_of(line, quantizer)
+        finer = _cheapest(name, line, quantizer, tabulated(fine_level, line, levels))
+        operation = finer if isinstance(finer, MultiplyAdd) else operation
     return Activation(operation, undecided, ties)
 
 

@@ -17,6 +17,9 @@ WHOLE_BOUNDARIES = ("CEIL", "FLOOR", "UP", "DOWN")
 TIE = 2.0**-44
 """Distance from a boundary, in steps, that is none: float64 computed it."""
 
+FINE = 2.0**-24
+"""Steps of the result that one code is worth on a grid so fine that some code lies next to every boundary."""
+
 HALF_STRAIGHT = ("Clip", "LeakyRelu", "PRelu", "Relu", "ThresholdedRelu")
 """Functions that leave their value as it is on one side."""
 
@@ -80,7 +83,7 @@ def _ties(source: Accumulator, quantizer: ActivationQuantizer, steps: StepFuncti
     first, last = steps.thresholds.T, source.interval.highest
     count = 0
     for codes in (first, np.where(first > last, last, first - source.interval.stride)):  # (K, C)
-        inside = (codes >= source.interval.lowest) & (codes <= last)
+        inside = (codes >= source.interval.lowest) & (codes <= last) & (np.abs(slope) > FINE)
         reached = slope * codes + offset
         near = [np.abs(reached - at) <= TIE * np.maximum(1.0, np.abs(reached)) for at in boundaries]
         count += int((inside & np.any(near, axis=0)).sum())

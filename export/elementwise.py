@@ -15,6 +15,7 @@ from bitwright.export.kernel import Kernel
 from bitwright.export.line import Line
 
 Floats = NDArray[np.float32]
+"""Of values in `__call__`, float64 too: the operations are then as fine."""
 Direction = NDArray[np.int64]
 """1 where a function rises with its value, -1 where it falls, 0 where it is constant, 2 where nobody knows; ``()`` or
 one a channel ``(C,)``."""

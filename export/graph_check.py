@@ -228,7 +228,7 @@ def _custom(node: NodeProto) -> tuple[str, str] | None:
             value = "missing" if found is None else _value(found)
             return f"attribute {name} must be 0 or 1, not {value}", AGAIN
     mode = attributes.get("rounding_mode")
-    if mode is not None and (mode.type != AttributeProto.STRING or not mode.s.isalpha()):
+    if mode is not None and (mode.type != AttributeProto.STRING or not mode.s.replace(b"_", b"").isalpha()):
         return f"attribute rounding_mode must be a word, not {_value(mode)}", AGAIN
     return None
 

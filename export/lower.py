@@ -14,7 +14,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.constants import QUANTIZERS
 from bitwright.export.elementwise import line_after
-from bitwright.export.line import Line
+from bitwright.export.line import Doubles, Line
 from bitwright.export.lower_elementwise import KERNELS, lower_elementwise, lower_kernel
 from bitwright.export.lower_host import HostSteps, host_steps, lower_on_host
 from bitwright.export.lower_linear import lower_conv, lower_gemm, lower_matmul
@@ -82,6 +82,7 @@ class LoweredNetwork:
         output_layout: Where the network's output values stand in the program's output.
         output_noise: How far the network's float32 output may lie from that, in steps of the integer.
         softmax: Operator left to the host, or None.
+        scales: Worth of one step of each operation's integers in the network, ``()`` or one a channel, by operation.
         undecided: Share of the sums before a quantiser, by its operation, that float32 may round either way, by the
             order of adding: none where every scale is a power of two.
     """
@@ -94,6 +95,7 @@ class LoweredNetwork:
     output_layout: Integers
     output_noise: float
     softmax: str | None
+    scales: Mapping[str, Doubles]
     undecided: Mapping[str, float]
 
 
@@ -151,6 +153,7 @@ def _finished(state: LoweringState, softmax: str | None) -> LoweredNetwork:
         final.layout,
         float(steps.max()),
         softmax,
+        {tensor.operation: tensor.scale for tensor in state.tensors.values()},
         state.undecided,
     )
 

@@ -9,8 +9,8 @@ from bitwright.export.activation import Activation, lower_activation
 from bitwright.export.elementwise import after
 from bitwright.export.lower_join import joined
 from bitwright.export.lower_state import FINEST_BITS, LoweringState
-from bitwright.export.lowered import Branch, Lowered
-from bitwright.export.operations import Integers
+from bitwright.export.lowered import Branch, Lowered, Sum
+from bitwright.export.operations import Integers, Operation
 from bitwright.export.quantizer import ActivationQuantizer
 
 COARSEST_BITS = 4
@@ -38,14 +38,16 @@ def coarser(state: LoweringState, name: str, source: Lowered, quantizer: Activat
     if pairs is None:
         return None
     left, right = pairs
-    exact = left * total.left.slope + total.left.offset + right * total.right.slope + total.right.offset
+    exact = total.left.worth(left) + total.right.worth(right)
     wanted = quantizer.codes(after(exact.astype(np.float32), source.steps))
+    kept = {operation.name for operation in state.operations} - set(source.sum_operations)
     for bits in range(COARSEST_BITS, FINEST_BITS):
         trial = state.trial()
         trial.discard(source.sum_operations)
         coarse = replace(joined(trial, total, bits), steps=source.steps, layout=source.layout)
         activation = lower_activation(name, accumulator_of(trial, coarse), quantizer)
-        if np.array_equal(_computed(trial, activation, source, (left, right), total.left, total.right), wanted):
+        added = [operation for operation in trial.operations if operation.name not in kept]
+        if np.array_equal(_computed(trial, added, activation, (left, right), total), wanted):
             state.adopt(trial)
             return replace(activation, undecided=0, ties=0)
     return None
@@ -54,10 +56,11 @@ def coarser(state: LoweringState, name: str, source: Lowered, quantizer: Activat
 def _pairs(state: LoweringState, left: Branch, right: Branch) -> tuple[Integers, Integers] | None:
     """Return every pair of codes ``(V, C)``; None if there are too many."""
     intervals = [state.tensor(branch.source).interval for branch in (left, right)]
-    ranges = [np.arange(interval.ends[0], interval.ends[1] + 1) for interval in intervals]
     channels = len(intervals[0].lowest)
-    if len(ranges[0]) * len(ranges[1]) * channels > MOST_PAIRS:
+    first_codes, second_codes = (interval.ends[1] - interval.ends[0] + 1 for interval in intervals)
+    if first_codes * second_codes * channels > MOST_PAIRS:
         return None
+    ranges = [np.arange(interval.ends[0], interval.ends[1] + 1) for interval in intervals]
     grids = np.meshgrid(*ranges, indexing="ij")
     columns = [np.repeat(grid.reshape(-1, 1), channels, axis=1) for grid in grids]
     first, second = (
@@ -68,21 +71,17 @@ def _pairs(state: LoweringState, left: Branch, right: Branch) -> tuple[Integers,
 
 def _computed(
     state: LoweringState,
+    added: list[Operation],
     activation: Activation,
-    source: Lowered,
     codes: tuple[Integers, Integers],
-    left: Branch,
-    right: Branch,
+    total: Sum,
 ) -> Integers:
-    """Return what the operations of a sum and its activation give for pairs of codes."""
-    results = {left.source.operation: codes[0], right.source.operation: codes[1]}
-    for operation in state.operations:
-        if operation.name in results or not all(name in results for name in operation.sources) or not operation.sources:
-            continue
+    """Return what a sum's own operations and its activation give for pairs of codes ``(V, C)``."""
+    results = {total.left.source.operation: codes[0], total.right.source.operation: codes[1]}
+    for operation in added:
         formats = [state.tensor(name).format for name in operation.sources]
         results[operation.name] = operation.compute([results[name] for name in operation.sources], formats)
-    assert source.sum is not None
-    return activation.operation.compute([results[source.sum.name]], [state.tensor(source.sum.name).format])
+    return activation.operation.compute([results[total.name]], [state.tensor(total.name).format])
 
 
 def accumulator_of(state: LoweringState, source: Lowered) -> Accumulator:

@@ -47,14 +47,14 @@ class Lowered:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """One side of a sum: ``slope * code + offset``, a channel.
+    """One side of a sum: ``slope * (code - zero_point) + offset``, a channel.
 
     Args:
         source: Without steps.
         slope: Worth of a code, ``(C,)``.
-        offset: Worth of the code 0, ``(C,)``.
+        offset: Worth of zero, ``(C,)``.
         noise: How far the network's float32 values may lie from that, ``(C,)``.
-        largest: Greatest magnitude of a code, ``(C,)``.
+        largest: Greatest magnitude of a code less its zero point, ``(C,)``.
     """
 
     source: Lowered
@@ -62,6 +62,10 @@ class Branch:
     offset: Doubles
     noise: Doubles
     largest: Doubles
+
+    def worth(self, codes: Integers) -> Doubles:
+        """Return what codes ``(V, C)`` are worth."""
+        return np.asarray((codes - self.source.zero_point) * self.slope + self.offset)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Operations that multiply by weights and add: dense layers and convolutions."""
 
 from dataclasses import dataclass
-from math import gcd, prod
+from math import gcd
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -9,6 +9,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bitwright.export.operation import Integers, Interval, Shape, UnaryOperation
 from bitwright.quant.bipolar import Format
 from bitwright.quant.fixed_point import smallest_format
+
+GATHERED_VALUES = 500_000
+"""Values of the windows that a convolution gathers at a time, unless those of one image are more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,13 +66,10 @@ class Linear(UnaryOperation):
         sums = np.abs(self.weight).reshape(-1, self.weight.shape[-1]).sum(axis=0) * largest
         return np.asarray(sums + (0 if self.bias is None else np.abs(self.bias)), np.int64)
 
-    def _product(self, rows: Integers, format: Format) -> Integers:  # noqa: A002
-        """Multiply ``(R, K)`` by the weights ``(K, C)``, in floats where they are exact: BLAS knows no integers."""
-        weight = self.weight.reshape(-1, self.weight.shape[-1])
+    def _exact_kind(self, format: Format) -> type[np.float32 | np.float64 | np.int64]:  # noqa: A002
+        """Return the fastest type that holds every partial sum exactly: BLAS knows no integers."""
         magnitude = self.magnitude(format)
-        kind = np.float32 if magnitude < 2**24 else np.float64 if magnitude < 2**53 else np.int64
-        result: Integers = (rows.astype(kind, copy=False) @ weight.astype(kind)).astype(np.int64)
-        return result if self.bias is None else result + self.bias
+        return np.float32 if magnitude < 2**24 else np.float64 if magnitude < 2**53 else np.int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,9 @@ class Dense(Linear):
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Multiply and add."""
-        return self._product(codes, format)
+        kind = self._exact_kind(format)
+        result: Integers = (codes.astype(kind, copy=False) @ self.weight.astype(kind)).astype(np.int64)
+        return result if self.bias is None else result + self.bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,16 +125,24 @@ class Conv2d(_Window):
     """``(N, H, W, C) -> (N, H', W', F)``; weight ``(KH, KW, C, F)``."""
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
-        """Gather each position's window and multiply."""
-        codes = self._padded(codes)
+        """Gather each position's window and multiply, few images at a time, so that what is gathered stays in cache."""
+        kind = self._exact_kind(format)
         height, width, channels, filters = self.weight.shape
-        if self.magnitude(format) < 2**24:
-            codes = codes.astype(np.float32)  # half the memory to gather
-        windows = sliding_window_view(codes, (height, width), axis=(1, 2))  # (N, H', W', C, KH, KW)
-        windows = windows[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)
-        positions = windows.shape[:3]
-        rows = windows.reshape(prod(positions), height * width * channels)  # (N * H' * W', KH * KW * C)
-        return self._product(rows, format).reshape(*positions, filters)
+        rows, columns, _ = self.result_shape(codes.shape[1:])
+        windows = sliding_window_view(self._padded(codes).astype(kind, copy=False), (height, width), axis=(1, 2))
+        windows = windows[:, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 2, 4, 5, 3)  # (N, H', W', KH, KW, C)
+        weight = self.weight.reshape(height * width * channels, filters).astype(kind)
+        result = np.empty((len(codes), rows, columns, filters), np.int64)
+        size = max(1, min(len(codes), GATHERED_VALUES // max(1, rows * columns * len(weight))))
+        gathered = np.empty((size, *windows.shape[1:]), kind)
+        for start in range(0, len(codes), size):
+            block = result[start : start + size]
+            gathered[: len(block)] = windows[start : start + size]
+            products = gathered[: len(block)].reshape(-1, len(weight)) @ weight  # (images * H' * W', F)
+            block[...] = products.reshape(block.shape)
+        if self.bias is not None:
+            result += self.bias
+        return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,16 +4,24 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from bitwright.export.operations import Input, Integers, Operation, Tensor
 from bitwright.quant.bipolar import Bipolar
 
-CHUNK_VALUES = 2_000_000
-"""Values that the largest tensor of one chunk may have: bounds the executor's memory at some 100 MB a thread."""
+CHUNK_VALUES = 500_000
+"""Values that the largest tensor of one chunk may have: bounds the executor's memory at some 30 MB a thread, and keeps
+what one operation hands to the next in cache."""
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return what limits the threads of NumPy's BLAS; to look for it takes a thousand times as long as to use it."""
+    return ThreadpoolController()
 
 
 def result_of(operation: Operation, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -77,7 +85,9 @@ class Program:
         self.check_input(codes)
         chunks = self._chunks(len(codes))
         result = np.empty((len(codes), prod(self.output.shape)), np.int64)
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        # NumPy's BLAS would start as many threads again in each of these, which spin while they wait: four times slower
+        alone = _blas().limit(limits=1 if len(chunks) > 1 else None, user_api="blas")
+        with alone, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             for chunk, values in zip(chunks, pool.map(lambda part: self._run(codes[part]), chunks), strict=True):
                 result[chunk] = values.reshape(len(values), -1)
                 progress(len(values))

@@ -2,7 +2,7 @@
 
 The file is the same computation on real values, each an integer times a power-of-two step, channels last, and qonnx
 executes it. Only what `write` writes can be read: other graphs are lowered first. Tensors are float32, or float64 where
-integers need more than float32's 24 bits.
+integers or partial sums need more than float32's 24 bits.
 
 | operation | nodes |
 |---|---|
@@ -14,6 +14,9 @@ integers need more than float32's 24 bits.
 | `Threshold` | [`Mul` by +1 and -1] `MultiThreshold` [`Cast`] |
 | `Table` | `Mul`, `Sub`, `Cast` to whole numbers, `Gather`, and `Quant` or `BipolarQuant` |
 | `Add`, `Concat` | [`Cast`s] `Add`, `Concat` [`Cast`] |
+| `Dense`, `Conv2d`, `DepthwiseConv2d` on float64 | as `program_file_linear` says: `MatMul` of gathered windows |
+| `MaxPool2d` on float64 | `Transpose`, `MaxPool`, `Transpose` |
+| `Upsample` on float64 | `Gather` of rows, `Gather` of columns |
 | `Flatten`, `Reshape`, `Transpose` | of the same name |
 | `Upsample` | `Resize` |
 """

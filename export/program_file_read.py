@@ -134,6 +134,8 @@ class _Reader:
                 return self.threshold(name)
             case "Cast" | "Mul" if "multiplier" in has:
                 return self.affine(name)
+            case _ if f"{name}.double0.weight_quant" in self.nodes:
+                return self.double_linear(name)
             case "Add" | "MatMul" | "Conv" if has & {"weight", "depthwise"}:
                 return self.linear(name, node, flags)
             case "Cast" | "Add" | "Concat":
@@ -143,10 +145,17 @@ class _Reader:
             case "Resize":
                 _, height, width, _ = self.constants[f"{name}.scales"].tolist()
                 return Upsample(name, source, (int(height), int(width)))
+            case "Gather":
+                height, width, _ = self.tensors[self.source(name)].shape
+                rows, columns = (len(self.constants[f"{name}.{part}_index"]) for part in ("rows", "columns"))
+                return Upsample(name, self.source(name), (rows // height, columns // width))
             case "Flatten":
                 return Flatten(name, source)
             case "Reshape":
                 return Reshape(name, source, tuple(self.constants[f"{name}.shape"].tolist()[1:]))
+            case "Transpose" if f"{name}.pooled" in self.nodes:
+                flags = _flags(self.nodes[f"{name}.pooled"])
+                return MaxPool2d(name, self.source(name), tuple(flags["kernel_shape"]), tuple(flags["strides"]))
             case "Transpose":
                 return Transpose(name, source, tuple(axis - 1 for axis in flags["perm"][1:]))
             case other:
@@ -167,6 +176,37 @@ class _Reader:
             return DepthwiseConv2d(name, source, weight, plain, bias, stride, padding)
         weight = np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
         return Conv2d(name, source, weight, plain, bias, stride, padding)
+
+    def source(self, name: str) -> str:
+        """Return the operation that an operation of several nodes in a row begins at."""
+        source = self.nodes[name].input[0]
+        return self.source(source) if "." in source else source
+
+    def double_linear(self, name: str) -> Operation:
+        source, (weight, form) = self.source(name), self.double_weights(name)
+        bias = self.codes(f"{name}.bias", self.step(source) * form.step) if f"{name}.bias" in self.constants else None
+        if f"{name}.columns" not in self.nodes:
+            return Dense(name, source, weight, form, bias)
+        top, left, bottom, right = self.constants.get(f"{name}.pads", np.zeros(8, np.int64))[[1, 2, 5, 6]].tolist()
+        down, across = (int(self.constants.get(f"{name}.{axis}_steps", ONE)[0]) for axis in ("rows", "columns"))
+        rest = (form, bias, (down, across), (top, left, bottom, right))
+        if f"{name}.taps" in self.nodes:
+            return DepthwiseConv2d(name, source, weight[:, 0], *rest)
+        height, width = (self.constants[f"{name}.{axis}_index"].shape[1] for axis in ("rows", "columns"))
+        return Conv2d(name, source, weight.reshape(height, width, -1, weight.shape[-1]), *rest)
+
+    def double_weights(self, name: str) -> tuple[Integers, Format]:
+        """Return the weights and their format, put together from their parts."""
+        form = self.format(f"{name}.weight_quant")
+        weight = self.codes(f"{name}.weight", form.step)
+        fractional, digit = form.fractional, 1
+        while f"{name}.digit{digit}.weight" in self.constants:
+            form = self.fixed(f"{name}.digit{digit}.weight_quant")
+            weight = weight + (self.codes(f"{name}.digit{digit}.weight", form.step) << (fractional - form.fractional))
+            digit += 1
+        if isinstance(form, Bipolar):
+            return weight, form
+        return weight, FixedPoint(form.integer + fractional, form.integer, form.signed)
 
     def factors(self, name: str) -> tuple[str, NDArray[np.float64], NDArray[np.float64]]:
         """Return the source, the multiplier and the offset of a multiply-add, as real numbers."""
@@ -222,6 +262,8 @@ class _Reader:
             raise KeyError(node.op_type)
         return (Add if node.op_type == "Add" else Concat)(name, left, right)
 
+
+ONE = np.ones(1, np.int64)
 
 PARTS = ("entries", "multiplier", "thresholds", "weight", "depthwise")
 """Constants that tell what a node is a part of."""

@@ -1,119 +1,39 @@
 """Writing a program as a graph; what becomes of each operation stands in `program_file`."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.operations import (
     Add,
     Affine,
     Concat,
-    Conv2d,
-    DepthwiseConv2d,
     Flatten,
     Input,
-    Integers,
     Linear,
     MaxPool2d,
     MultiplyAdd,
     Operation,
     Requantize,
     Reshape,
-    Shape,
     Table,
-    Tensor,
     Threshold,
     Transpose,
     UnaryOperation,
     Upsample,
 )
 from bitwright.export.program import Program
-from bitwright.quant.bipolar import Bipolar, Format
+from bitwright.export.program_file_graph import CHANNELS_LAST, DOUBLE, GENERAL, SINGLE, GraphWriter
+from bitwright.export.program_file_linear import write_linear
+from bitwright.quant.bipolar import Bipolar
 
-GENERAL = "qonnx.custom_op.general"
-CHANNELS_LAST = "qonnx.custom_op.channels_last"
 SOURCE = "input"
 """The graph's input; no layer is called so, for `layer_name` reserves the word."""
 FORMAT_KEY, FORMAT_VALUE = "bitwright.program", "2"
-SINGLE, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
-LARGEST_SINGLE, LARGEST_DOUBLE = 2**24, 2**53
 LAYOUTS = {1: "NC", 2: "NWC", 3: "NHWC"}
 """qonnx's names for the axes of a tensor, by the number of its axes without the batch."""
-
-
-@dataclass(eq=False)
-class _Writer:
-    program: Program
-    nodes: list[NodeProto] = field(default_factory=list)
-    initializers: list[TensorProto] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-
-    def tensor(self, name: str) -> Tensor:
-        return self.program.tensors[name]
-
-    def kind(self, name: str) -> int:
-        """Return the float type that holds every integer of an operation's result."""
-        largest = max(map(abs, self.tensor(name).interval.ends))
-        if largest > LARGEST_DOUBLE:
-            raise ValueError(f"{name}: integers must stay within 2**53, where float64 is exact, not reach {largest}")
-        return SINGLE if largest <= LARGEST_SINGLE else DOUBLE
-
-    def single(self, operation: Operation) -> None:
-        """Refuse what qonnx executes on float32 alone."""
-        for name in (*operation.sources, operation.name):
-            if self.kind(name) == DOUBLE:
-                raise ValueError(
-                    f"{operation.name}: integers of {type(operation).__name__} must stay within 2**24, where float32 "
-                    f"is exact, not reach {max(map(abs, self.tensor(name).interval.ends))}"
-                )
-
-    def constant(self, name: str, value: NDArray[Any] | float, dtype: type = np.float32) -> str:
-        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def value(self, name: str, shape: Shape, dtype: int = SINGLE) -> str:
-        self.values.append(helper.make_tensor_value_info(name, dtype, (1, *shape)))
-        return name
-
-    def node(self, op_type: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:  # noqa: ANN401
-        self.nodes.append(helper.make_node(op_type, inputs, [output], name=output, domain=domain, **attributes))
-
-    def cast(self, source: str, output: str, kind: int) -> str:
-        """Add a cast of an operation's result, where it is of another kind."""
-        if self.kind(source) == kind:
-            return source
-        self.node("Cast", [source], self.value(output, self.tensor(source).shape, kind), to=kind)
-        return output
-
-    def quant(self, source: str, output: str, form: Format) -> None:
-        """Add a quantiser with the format's step, width and range."""
-        scale = self.constant(f"{output}.scale", form.step)
-        if isinstance(form, Bipolar):
-            self.node("BipolarQuant", [source, scale], output, GENERAL)
-            return
-        zero = self.constant(f"{output}.zero_point", 0.0)
-        width = self.constant(f"{output}.bit_width", form.width)
-        self.node(
-            "Quant",
-            [source, scale, zero, width],
-            output,
-            GENERAL,
-            signed=int(form.signed),
-            narrow=int(form.overflow == "AP_SAT_SYM"),
-            rounding_mode="ROUND",
-        )
-
-    def weights(self, operation: Linear, codes: Integers, name: str) -> str:
-        """Add the weights, on their grid and quantised; ``codes`` in the node's layout."""
-        raw = self.constant(f"{operation.name}.{name}", codes * operation.weight_format.step)
-        quant = f"{operation.name}.{name}_quant"
-        self.values.append(helper.make_tensor_value_info(quant, SINGLE, codes.shape))
-        self.quant(raw, quant, operation.weight_format)
-        return quant
 
 
 def write(program: Program) -> ModelWrapper:
@@ -122,7 +42,7 @@ def write(program: Program) -> ModelWrapper:
     Raises:
         ValueError: If integers are too large for qonnx to execute the operation exactly.
     """
-    writer = _Writer(program)
+    writer = GraphWriter(program)
     for operation in program.operations:
         _write_operation(writer, operation)
         writer.value(operation.name, writer.tensor(operation.name).shape, writer.kind(operation.name))
@@ -149,10 +69,10 @@ def write(program: Program) -> ModelWrapper:
     return ModelWrapper(model)
 
 
-def _write_operation(writer: _Writer, operation: Operation) -> None:
+def _write_operation(writer: GraphWriter, operation: Operation) -> None:
     match operation:
         case Input():
-            writer.quant(SOURCE, operation.name, operation.format)
+            writer.quantize(SOURCE, operation)
         case Add() | Concat():
             _write_join(writer, operation)
         case MultiplyAdd():
@@ -164,8 +84,7 @@ def _write_operation(writer: _Writer, operation: Operation) -> None:
         case Table():
             _write_table(writer, operation)
         case Linear():
-            writer.single(operation)
-            _write_linear(writer, operation)
+            write_linear(writer, operation)
         case UnaryOperation():
             _write_plain(writer, operation)
         case _:
@@ -178,23 +97,17 @@ def _unknown(operation: Operation) -> TypeError:
     )
 
 
-def _write_plain(writer: _Writer, operation: UnaryOperation) -> None:
+def _write_plain(writer: GraphWriter, operation: UnaryOperation) -> None:
     """Add what is one node."""
     name, source = operation.name, operation.source
     shape = writer.tensor(name).shape
     match operation:
         case Requantize():
-            writer.quant(source, name, operation.format)
+            writer.quantize(source, operation)
         case MaxPool2d():
-            writer.single(operation)
-            flags = {"kernel_shape": operation.kernel, "strides": operation.stride, "pads": [0, 0, 0, 0]}
-            writer.node("MaxPool", [source], name, CHANNELS_LAST, **flags)
+            _write_pool(writer, operation)
         case Upsample():
-            writer.single(operation)
-            nothing = writer.constant(f"{name}.roi", np.zeros(0))
-            scales = writer.constant(f"{name}.scales", np.array([1, *operation.factors, 1]))
-            modes = {"coordinate_transformation_mode": "asymmetric", "mode": "nearest", "nearest_mode": "floor"}
-            writer.node("Resize", [source, nothing, scales], name, **modes)
+            _write_upsample(writer, operation)
         case Flatten():
             writer.node("Flatten", [source], name, axis=1)
         case Reshape():
@@ -205,44 +118,51 @@ def _write_plain(writer: _Writer, operation: UnaryOperation) -> None:
             raise _unknown(operation)
 
 
-def _write_linear(writer: _Writer, operation: Linear) -> None:
+def _write_pool(writer: GraphWriter, operation: MaxPool2d) -> None:
+    """Pool channels last; on float64 channels first, for qonnx's channels-last domain knows float32 alone."""
     name, source = operation.name, operation.source
-    step = 2.0 ** -operation.accumulator_fractional(writer.tensor(source).format)
-    bias = None if operation.bias is None else writer.constant(f"{name}.bias", operation.bias * step)
-    if isinstance(operation, Conv2d | DepthwiseConv2d):
-        if isinstance(operation, Conv2d):
-            weights = writer.weights(operation, operation.weight.transpose(3, 0, 1, 2), "weight")  # (F, KH, KW, C)
-        else:
-            weights = writer.weights(operation, operation.weight.transpose(2, 0, 1)[..., None], "depthwise")
-        writer.node(
-            "Conv",
-            [source, weights, *([bias] if bias else [])],
-            name,
-            CHANNELS_LAST,
-            kernel_shape=operation.weight.shape[:2],
-            strides=operation.stride,
-            pads=operation.padding,
-            dilations=[1, 1],
-            group=1 if isinstance(operation, Conv2d) else operation.weight.shape[-1],
-        )
+    flags: dict[str, Any] = {"kernel_shape": operation.kernel, "strides": operation.stride, "pads": [0, 0, 0, 0]}
+    if writer.kind(source) == SINGLE:
+        writer.node("MaxPool", [source], name, CHANNELS_LAST, **flags)
         return
-    weights = writer.weights(operation, operation.weight, "weight")
-    product = writer.value(f"{name}.product", writer.tensor(name).shape) if bias else name
-    writer.node("MatMul", [source, weights], product)
-    if bias:
-        writer.node("Add", [product, bias], name)
+    shapes = [(channels, height, width) for height, width, channels in (writer.tensor(t).shape for t in (source, name))]
+    first, pooled = (
+        writer.value(f"{name}.{part}", shape, DOUBLE) for part, shape in zip(("first", "pooled"), shapes, strict=True)
+    )
+    writer.node("Transpose", [source], first, perm=[0, 3, 1, 2])
+    writer.node("MaxPool", [first], pooled, **flags)
+    writer.node("Transpose", [pooled], name, perm=[0, 2, 3, 1])
 
 
-def _write_multiply_add(writer: _Writer, operation: MultiplyAdd) -> None:
+def _write_upsample(writer: GraphWriter, operation: Upsample) -> None:
+    """Resize; on float64 gather each row and each column several times, for onnxruntime's Resize knows no float64."""
+    name, source = operation.name, operation.source
+    if writer.kind(source) == SINGLE:
+        nothing = writer.constant(f"{name}.roi", np.zeros(0))
+        scales = writer.constant(f"{name}.scales", np.array([1, *operation.factors, 1]))
+        modes = {"coordinate_transformation_mode": "asymmetric", "mode": "nearest", "nearest_mode": "floor"}
+        writer.node("Resize", [source, nothing, scales], name, **modes)
+        return
+    height, width, channels = writer.tensor(source).shape
+    rows, columns = (
+        writer.constant(f"{name}.{part}_index", np.arange(size).repeat(factor), np.int64)
+        for part, size, factor in zip(("rows", "columns"), (height, width), operation.factors, strict=True)
+    )
+    repeated = writer.value(f"{name}.rows", (height * operation.factors[0], width, channels), DOUBLE)
+    writer.node("Gather", [source, rows], repeated, axis=1)
+    writer.node("Gather", [repeated, columns], name, axis=2)
+
+
+def _write_multiply_add(writer: GraphWriter, operation: MultiplyAdd) -> None:
     """Multiply and add in float64, which holds every product and every sum, and quantise."""
     name = operation.name
     step = operation.format.step * 2.0**-operation.shift
     total = writer.value(f"{name}.sum", writer.tensor(name).shape, DOUBLE)
     _write_sum(writer, operation, step, total)
-    writer.quant(total, name, operation.format)
+    writer.quantize(total, operation)
 
 
-def _write_affine(writer: _Writer, operation: Affine) -> None:
+def _write_affine(writer: GraphWriter, operation: Affine) -> None:
     """Multiply and add integers in float64, and scale them."""
     name, kind = operation.name, writer.kind(operation.name)
     shape = writer.tensor(name).shape
@@ -254,7 +174,7 @@ def _write_affine(writer: _Writer, operation: Affine) -> None:
         writer.node("Cast", [result], name, to=SINGLE)
 
 
-def _write_sum(writer: _Writer, operation: MultiplyAdd | Affine, step: float, total: str) -> None:
+def _write_sum(writer: GraphWriter, operation: MultiplyAdd | Affine, step: float, total: str) -> None:
     """Multiply and add, the sum's integers being worth ``step`` each."""
     name, source = operation.name, operation.source
     tensor = writer.tensor(source)
@@ -266,7 +186,7 @@ def _write_sum(writer: _Writer, operation: MultiplyAdd | Affine, step: float, to
     writer.node("Add", [product, offset], total)
 
 
-def _write_threshold(writer: _Writer, operation: Threshold) -> None:
+def _write_threshold(writer: GraphWriter, operation: Threshold) -> None:
     """A falling channel counts ``-x >= 1 - T`` instead, each threshold that is not reached, and so rises."""
     name, source = operation.name, operation.source
     tensor, kind = writer.tensor(source), writer.kind(source)
@@ -292,7 +212,7 @@ def _write_threshold(writer: _Writer, operation: Threshold) -> None:
         writer.node("Cast", [f"{name}.levels"], name, to=SINGLE)
 
 
-def _write_table(writer: _Writer, operation: Table) -> None:
+def _write_table(writer: GraphWriter, operation: Table) -> None:
     name, source = operation.name, operation.source
     tensor, kind = writer.tensor(source), writer.kind(source)
     dtype = np.float32 if kind == SINGLE else np.float64
@@ -301,14 +221,12 @@ def _write_table(writer: _Writer, operation: Table) -> None:
     writer.node("Mul", [source, writer.constant(f"{name}.steps", 1 / tensor.format.step, dtype)], codes)
     writer.node("Sub", [codes, writer.constant(f"{name}.lowest", operation.lowest, dtype)], places)
     writer.node("Cast", [places], index, to=TensorProto.INT64)
-    wide = writer.kind(name)
-    entry = np.float32 if wide == SINGLE else np.float64
-    entries = writer.constant(f"{name}.entries", operation.entries * operation.format.step, entry)
-    writer.node("Gather", [entries, index], writer.value(f"{name}.entry", tensor.shape, wide))
-    writer.quant(f"{name}.entry", name, operation.format)
+    entries = writer.constant(f"{name}.entries", operation.entries * operation.format.step)
+    writer.node("Gather", [entries, index], writer.value(f"{name}.entry", tensor.shape))
+    writer.quantize(f"{name}.entry", operation)
 
 
-def _write_join(writer: _Writer, operation: Add | Concat) -> None:
+def _write_join(writer: GraphWriter, operation: Add | Concat) -> None:
     name = operation.name
     kinds = [writer.kind(tensor) for tensor in (*operation.sources, name)]
     kind = DOUBLE if DOUBLE in kinds else SINGLE

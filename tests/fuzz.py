@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import os
 import shlex
 import shutil
@@ -10,7 +11,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import numpy as np
 import onnxruntime
 import torch
 from brevitas_networks import EXACT_KINDS, KINDS, BrevitasNetwork, brevitas_networks
-from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, assume, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from levels import Case, Verdict, crash, examine
 from networks import RandomGraph, random_graphs
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ from bitwright.export.qonnx_file import load, save
 from bitwright.export.torch_level import run_torch
 from bitwright.hls.target import Target
 
-ROUND = 100
+ROUND = 40
 """Networks that Hypothesis draws in a row, before it is seeded anew."""
 
 SMALLEST_SECONDS = 90.0
@@ -97,6 +99,7 @@ class Tally:
     undecided: int = 0
     integers: int = 0
     decided_otherwise: int = 0
+    slowest: tuple[float, str] = (0.0, "")
 
     @property
     def networks(self) -> int:
@@ -148,6 +151,7 @@ class Tally:
             f"lowered: {self.lowered}, of which float32 leaves sums undecided in {self.undecided}",
             f"integers at the outputs: {self.integers}, of which float32 decided otherwise {self.decided_otherwise} "
             f"({rate:.2g})",
+            f"slowest to lower, in {self.slowest[0]:.1f} s: {self.slowest[1]}",
         ]
         return "\n".join(lines)
 
@@ -180,10 +184,14 @@ class Fuzz:
     tally: Tally = field(default_factory=Tally)
     _started: float = field(default_factory=time.monotonic)
     _said: float = 0.0
-    _simulations: int = 0
     _sought: str | None = None
+    _target: Target | None = None
+    _simulations: int = 0
     _since: float = 0.0
     _smallest: tuple[tuple[int, int], Case, Verdict, Target | None] | None = None
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.options.seed)
 
     def run(self) -> Tally:
         """Draw networks until the count or the time is reached."""
@@ -215,13 +223,13 @@ class Fuzz:
             verbosity=Verbosity.quiet,
             report_multiple_bugs=False,
         )
-        @given(strategy, st.integers(0, 999))
-        def look(drawn: Drawn, chance: int) -> None:
-            self._look(drawn, chance)
+        @given(strategy)
+        def look(drawn: Drawn) -> None:
+            self._look(drawn)
 
         try:
             look()
-        except FoundError:
+        except (FoundError, Flaky):
             pass
         except EndError:
             if self._smallest is None:
@@ -243,21 +251,26 @@ class Fuzz:
             kinds &= EXACT_KINDS
         return brevitas_networks(power_of_two=power_of_two, kinds=kinds)
 
-    def _look(self, drawn: Drawn, chance: int) -> None:
+    def _look(self, drawn: Drawn) -> None:
         """Examine a network; raise if it shows what is sought, or something new."""
         if self._sought is None and self._is_over():
             raise EndError
         if self._sought is not None and time.monotonic() - self._since > SMALLEST_SECONDS:
             raise EndError
-        target = None
-        if chance >= 1000 * (1 - self.options.csim) and (self._sought is None or "csim" in self._sought):
-            target = TARGETS[chance % len(TARGETS)]
+        if self._sought is None:
+            self._target = None
+            if self._rng.random() < self.options.csim:
+                self._target = TARGETS[self._simulations % len(TARGETS)]
+                self._simulations += 1
+        target = self._target
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
             warnings.simplefilter("ignore")
             case, verdict = look_at(drawn, target, self.options.inputs, Path(folder))
         what = f"{verdict.result}: {verdict.where}"
         if self._sought is None:
             self.tally.add("Brevitas" if isinstance(drawn, BrevitasNetwork) else "QONNX", verdict, target)
+            if verdict.seconds > self.tally.slowest[0]:
+                self.tally.slowest = verdict.seconds, repr(drawn)
             self._progress()
             if verdict.is_finding and what not in self.tally.places:
                 self._sought, self._since = what, time.monotonic()
@@ -304,6 +317,46 @@ def look_at(drawn: Drawn, target: Target | None, inputs: int, folder: Path) -> t
         nothing = ModelWrapper(helper.make_model(helper.make_graph([], "nothing", [], [])))
         return Case(repr(drawn), nothing, drawn.inputs(1)), crash(error)
     return case, examine(case, target, folder)
+
+
+def check(
+    strategy: st.SearchStrategy[Drawn], count: int, folder: Path, targets: Sequence[Target] = (), inputs: int = 24
+) -> None:
+    """Examine the same networks on every call, until a number of them was lowered and compared.
+
+    Args:
+        strategy: Draws a network.
+        count: Of those that are not refused.
+        folder: For the projects.
+        targets: That the C simulations take in turn; none, to leave them out.
+        inputs: Of each network.
+
+    Raises:
+        AssertionError: At the first finding: the verdict, and the smallest network that shows it.
+    """
+    turns = itertools.count()
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    @given(strategy)
+    def compare(drawn: Drawn) -> None:
+        number = next(turns)
+        target = targets[number % len(targets)] if targets else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, verdict = look_at(drawn, target, inputs, folder / str(number))
+        shutil.rmtree(folder / str(number), ignore_errors=True)
+        assert not verdict.is_finding, f"{verdict.result}: {verdict.where}\n{drawn!r}\n{verdict.detail}"
+        assume(verdict.result != "refused")
+
+    compare()
 
 
 def write_finding(

@@ -1,7 +1,9 @@
 """One network at every level: which integers differ, between which levels, and at which layer first."""
 
+import os
 import re
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -80,6 +82,7 @@ class Verdict:
         simulated: Whether the C simulation was compared.
         compared: Integers at the output of each level.
         different: Of them, those that differ from the program's.
+        seconds: That the lowering took.
     """
 
     result: Result
@@ -89,6 +92,7 @@ class Verdict:
     simulated: bool = False
     compared: int = 0
     different: int = 0
+    seconds: float = 0.0
 
     @property
     def is_finding(self) -> bool:
@@ -101,8 +105,8 @@ class Verdict:
 
 
 def _reason(line: str) -> str:
-    what = line.split("): ", 1)[-1].split(": ", 1)[-1] if "): " not in line else line.split("): ", 1)[1]
-    return re.sub(r"-?\d[\d.e+-]*", "#", what.split("; ")[0])[:100]
+    what = line.split("): ", 1)[1] if "): " in line else line.split(": ", 1)[-1]
+    return re.sub(r"-?\d[\d.e+-]*", "#", what.split("; ")[0])[:160]
 
 
 @dataclass
@@ -114,6 +118,10 @@ class DifferenceError(Exception):
     compared: int
     different: int
     result: Result = "differing"
+
+
+class SimulationError(RuntimeError):
+    """A simulation that did not run to its end."""
 
 
 @dataclass(eq=False)
@@ -195,6 +203,7 @@ def examine(case: Case, target: Target | None, folder: Path) -> Verdict:
         target: What its project is written for; None to leave the C simulation out.
         folder: For the project.
     """
+    started = time.process_time()
     try:
         model = _as_read(case.model, folder)
         network = lower(model, FILE)
@@ -202,8 +211,9 @@ def examine(case: Case, target: Target | None, folder: Path) -> Verdict:
         return _refused(str(refusal))
     except Exception as error:  # noqa: BLE001 - a crash is what is looked for
         return crash(error)
-    sums = sum(network.undecided.values())
-    doubtful = bool(sums) or network.output_noise >= 0.5
+    seconds = time.process_time() - started
+    sums = int(sum(network.undecided.values()))
+    doubtful = not case.exact and (bool(sums) or network.output_noise >= 0.5)
     compared = 0
     try:
         levels = _Levels(case, network, doubtful)
@@ -229,12 +239,13 @@ def examine(case: Case, target: Target | None, folder: Path) -> Verdict:
             target is not None,
             compared,
             difference.different,
+            seconds,
         )
     except ValueError as error:
         return _refused(str(error)) if _is_proper(str(error)) else crash(error)
     except Exception as error:  # noqa: BLE001 - as above
         return crash(error)
-    return Verdict("equal", undecided=sums, simulated=target is not None, compared=compared)
+    return Verdict("equal", undecided=sums, simulated=target is not None, compared=compared, seconds=seconds)
 
 
 def _as_read(model: ModelWrapper, folder: Path) -> ModelWrapper:
@@ -259,12 +270,9 @@ def crash(error: Exception) -> Verdict:
     """Return the verdict on an exception that nobody should see."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/tests/" not in f.filename and "site-packages" not in f.filename] or list(frames)
-    place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
-    return Verdict(
-        "crashed",
-        f"{type(error).__name__} at {place}",
-        "".join(traceback.format_exception(error)),
-    )
+    place = f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}"
+    where = _reason(str(error)) if isinstance(error, SimulationError) else place
+    return Verdict("crashed", where, "".join(traceback.format_exception(error)))
 
 
 def without_softmax(model: ModelWrapper) -> ModelWrapper:
@@ -330,24 +338,38 @@ def simulated(
     """Run a simulation in a process of its own: it may die, or never end.
 
     Raises:
-        RuntimeError: If it does.
+        SimulationError: If it does.
     """
-    result = folder / "simulated.npy"
+    result, said = folder / "simulated.npy", folder / "simulated.log"
     result.unlink(missing_ok=True)
-    process = get_context("fork").Process(target=_simulate, args=(library, project, program, codes, result, trace))
+    arguments = (library, project, program, codes, result, said, trace)
+    process = get_context("fork").Process(target=_simulate, args=arguments)
     process.start()
     process.join(PATIENCE)
     if process.is_alive():
         process.kill()
         process.join()
-        raise RuntimeError(f"csim: simulation must end within {PATIENCE:g} s, not hang")
+        raise SimulationError(f"csim: simulation must end within {PATIENCE:g} s, not hang")
     if process.exitcode or not result.exists():
-        raise RuntimeError(f"csim: simulation must run to its end, not die with {process.exitcode}")
+        words = said.read_text(errors="replace").strip().splitlines() if said.exists() else []
+        # Of an assertion in hls4ml's C++ only what it says, not where and with which types
+        last = re.sub(r"^.*: Assertion", "Assertion", words[-1]) if words else "silently"
+        raise SimulationError(f"csim: simulation must run to its end, not die with {process.exitcode}: {last}")
     found: Any = np.load(result, allow_pickle=True)
     return dict(found.item()) if trace else np.asarray(found)
 
 
-def _simulate(library: Path, project: Path, program: Program, codes: Integers, result: Path, trace: bool) -> None:
+def _simulate(
+    library: Path,
+    project: Path,
+    program: Program,
+    codes: Integers,
+    result: Path,
+    said: Path,
+    trace: bool,
+) -> None:
+    with said.open("w") as log:
+        os.dup2(log.fileno(), 2)
     simulation = Simulation(library, project, program)
     found: Any = simulation.trace(codes) if trace else simulation(codes)
     np.save(result, np.array(found, dtype=object) if trace else found, allow_pickle=True)

@@ -181,7 +181,8 @@ class RandomGraph:
     def _scales(self, size: float, *shape: int) -> NDArray[np.float32]:
         """Return scales of about a size."""
         if self._power_of_two or self._seldom():
-            return np.exp2(np.rint(np.log2(size)) + self._rng.integers(-1, 2, shape)).astype(np.float32)
+            exponents = np.rint(np.log2(size)) + self._rng.integers(-1, 2, shape)
+            return np.asarray(np.exp2(exponents), np.float32)
         return np.asarray(size * self._rng.uniform(0.6, 1.7, shape), np.float32)
 
     def _of_channels(self, values: Any) -> Any:  # noqa: ANN401

@@ -55,6 +55,7 @@ def network(
         output_layout=identity((2,)) if len(shape) == 1 else channels_first,
         output_noise=noise,
         softmax=softmax,
+        scales={},
         undecided={},
     )
 

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from networks import RandomGraph, executed, graph, program_integers, random_graphs, score_integers
+from networks import executed, graph, program_integers, score_integers
 from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
 from torch import nn
 
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Conv2d, Dense, Flatten, Linear, MaxPool2d, MultiplyAdd, Requantize, Threshold
-from bitwright.export.problems import UnsupportedOperatorError
 from bitwright.export.qonnx_file import load
 from bitwright.export.qonnx_level import run_qonnx
 from bitwright.export.torch_export import write_qonnx
@@ -246,27 +244,7 @@ def test_every_kind_of_activation_is_among_the_networks(exported: Exported) -> N
     assert {Conv2d, MaxPool2d, Flatten, Dense} < kinds["lenet"]
 
 
-# ---- (b) random graphs -----------------------------------------------------------------------------------------------
-
-
-def channels_last(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.moveaxis(outputs, 1, -1)
-
-
-@settings(deadline=None, max_examples=150)
-@given(case=random_graphs())
-def test_program_of_a_random_graph_is_qonnx(case: RandomGraph) -> None:
-    model, values = case.model(), case.inputs()
-    try:
-        lowered = lower(model)
-    except UnsupportedOperatorError as refusal:  # onnxruntime's sigmoid wavers in its last bit, and a factor shows it
-        assume("function must rise or fall, not both" not in str(refusal))
-        raise
-    wanted = score_integers(lowered, channels_last(executed(model, values)))
-    assert (program_integers(lowered, values) == wanted).all()
-
-
-# ---- (c) orders, names, grids: one graph each ------------------------------------------------------------------------
+# ---- (b) orders, names, grids: one graph each ------------------------------------------------------------------------
 
 DENSE = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (w, half, zero, three)"
 CONV = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (k, half, zero, three)"
@@ -360,6 +338,10 @@ def test_transposed_constant_weights_are_the_matrix_transposed() -> None:
     scales = np.array([[0.5], [0.25], [1.0]])
     body = "[in] q = Quant (x, half, zero, four) [wq] u = Quant (w, s, zero, four) v = Transpose (u) y = MatMul (q, v)"
     agrees(graph(body, (9, 2), (9, 3), w=W.T, s=scales))
+
+
+def channels_last(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.moveaxis(outputs, 1, -1)
 
 
 def test_network_may_end_in_an_image_channels_last() -> None:

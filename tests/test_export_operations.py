@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bitwright.export import operation_linear
 from bitwright.export.operations import (
     Add,
     Concat,
@@ -145,6 +146,16 @@ def test_conv2d_agrees_with_torch(
     found = operation.run(codes, INT8)
     np.testing.assert_array_equal(found, torch_conv(operation, codes))
     assert found.shape[1:] == operation.result_shape(IMAGE)
+
+
+@pytest.mark.parametrize("gathered", [1, 2 * 90 + 1, 10**6])
+def test_conv2d_gathers_images_in_any_number(gathered: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    conv = Conv2d("conv", "x", rng.integers(-8, 8, (3, 2, 3, 4)), INT8, rng.integers(-9, 9, 4), (1, 1), (0, 1, 0, 0))
+    codes = rng.integers(-8, 8, (5, 3, 5, 3))  # an image has 5 windows of 18 values
+    expected = np.concatenate([conv.run(codes[i : i + 1], INT8) for i in range(5)])
+    monkeypatch.setattr(operation_linear, "GATHERED_VALUES", gathered)
+    assert np.array_equal(conv.run(codes, INT8), expected)
 
 
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 1)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
 
 from bitwright.export import program as program_module
 from bitwright.export.operations import (
@@ -77,6 +78,23 @@ def test_chunk_holds_so_many_inputs_that_its_largest_tensor_is_bounded(monkeypat
     program(codes_of(program, 11), sizes.append)
     assert sizes == [4, 4, 3]
     assert max(np.prod(tensor.shape) for tensor in program.tensors.values()) == 48
+
+
+@pytest.mark.parametrize(("count", "threads"), [(1, 2), (11, 1)])
+def test_chunks_side_by_side_leave_blas_one_thread_each(
+    count: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_module, "CHUNK_VALUES", 4 * 48)
+    program, blas = convolutional(), ThreadpoolController()
+    seen: set[int] = set()
+    with blas.limit(limits=2, user_api="blas"):
+        program(codes_of(program, count), lambda _: seen.update(threads_of(blas)))
+        assert (seen, threads_of(blas)) == ({threads}, {2})
+
+
+def threads_of(blas: ThreadpoolController) -> set[int]:
+    """Threads that each library of BLAS may start now."""
+    return {library["num_threads"] for library in blas.info() if library["user_api"] == "blas"}
 
 
 def test_trace_gives_every_operation_its_result_by_hand() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from bitwright.export.operations import (
     Flatten,
     Input,
     Integers,
+    Linear,
     MaxPool2d,
     MultiplyAdd,
     Operation,
@@ -51,6 +53,18 @@ PORTS: tuple[Format, ...] = (Bipolar(), FixedPoint(4, 2), FixedPoint(3, 5, signe
 WEIGHTS: tuple[Format, ...] = (Bipolar(), FixedPoint(3, 1), FixedPoint(5, 7))
 
 
+WIDE_PORTS: tuple[Format, ...] = (*PORTS, FixedPoint(16, 16), FixedPoint(16, 3, signed=False))
+WIDE_WEIGHTS: tuple[Format, ...] = (
+    Bipolar(),
+    FixedPoint(8, 1),
+    FixedPoint(16, 2, signed=False),
+    FixedPoint(24, 4),
+    FixedPoint(25, 9),
+    FixedPoint(30, 5),
+    FixedPoint(30, 33, signed=False),
+)
+
+
 @st.composite
 def programs(draw: Draw) -> tuple[Program, Integers]:
     """One to five operations of every kind, with formats of every kind, and input integers."""
@@ -71,6 +85,46 @@ def programs(draw: Draw) -> tuple[Program, Integers]:
     return Program(tuple(operations)), codes
 
 
+@st.composite
+def wide_programs(draw: Draw) -> tuple[Program, Integers]:
+    """As `programs`, with integers and partial sums of up to 53 bits, in layers, pools and moves above all."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = draw(st.sampled_from([(4,), (4, 5, 2), (3, 3, 1)]))
+    form = draw(st.sampled_from(WIDE_PORTS))
+    operations: list[Operation] = [Input("x", "", shape, form)]
+    for i in range(draw(st.integers(1, 5))):
+        tensors = Program(tuple(operations)).tensors
+        kind = draw(st.sampled_from(["linear", "linear", "move", "move", "join", "other"]))
+        if kind == "linear":
+            last = draw_linear(draw, rng, f"op{i}", operations[-1].name, tensors, wide=True)
+        else:
+            last = KINDS[kind](draw, rng, f"op{i}", operations[-1].name, tensors)
+        if is_exact(last, tensors):
+            operations.append(last)
+        else:
+            operations.append(Requantize(f"small{i}", operations[-1].name, format_of(2.0**-3, 16, signed=True)))
+    low, high = (-1, 1) if isinstance(form, Bipolar) else (form.lowest, form.highest)
+    codes = rng.integers(low, high + 1, (BATCH, *shape))
+    codes = np.where(rng.random(codes.shape) < 0.3, rng.choice(np.array([low, high]), codes.shape), codes)
+    return Program(tuple(operations)), np.where(codes == 0, 1, codes) if isinstance(form, Bipolar) else codes
+
+
+def is_exact(operation: Operation, tensors: dict[str, Tensor]) -> bool:
+    """Whether all that an operation adds up stays below 2**53."""
+    sources = [tensors[name] for name in operation.sources]
+    finest = max(source.format.fractional for source in sources)
+    largest = [max(map(abs, s.interval.ends)) * 2.0 ** (finest - s.format.fractional) for s in sources]
+    match operation:
+        case Linear():
+            taps = np.abs(operation.weight.astype(np.float64)).reshape(-1, operation.weight.shape[-1]).sum(axis=0)
+            total = taps.max() * largest[0] + (0 if operation.bias is None else np.abs(operation.bias).max())
+        case MultiplyAdd() | Affine():
+            total = np.abs(operation.multiplier).max() * largest[0] + np.abs(operation.offset).max()
+        case _:
+            total = sum(largest)
+    return bool(total < 2**53)
+
+
 def draw_format(draw: Draw, most: int = 6) -> FixedPoint:
     signed = draw(st.booleans())
     narrow = signed and draw(st.booleans())
@@ -78,22 +132,26 @@ def draw_format(draw: Draw, most: int = 6) -> FixedPoint:
     return format_of(scale, draw(st.integers(1 + signed, most)), signed, narrow)
 
 
-def draw_linear(draw: Draw, rng: np.random.Generator, name: str, source: str, tensors: dict[str, Tensor]) -> Operation:
+def draw_linear(
+    draw: Draw, rng: np.random.Generator, name: str, source: str, tensors: dict[str, Tensor], *, wide: bool = False
+) -> Operation:
     shape = tensors[source].shape
     if len(shape) == 2:
         return Requantize(name, source, draw_format(draw))
     channels, outputs = shape[-1], draw(st.integers(1, 3))
-    form: Format = draw(st.sampled_from(WEIGHTS))
+    form: Format = draw(st.sampled_from(WIDE_WEIGHTS if wide else WEIGHTS))
     depthwise = draw(st.booleans())
     tail = (channels,) if depthwise else (channels, outputs)
-    weight = rng.integers(form.lowest, form.highest + 1, (min(2, shape[0]), 1, *tail) if len(shape) == 3 else tail)
+    kernel = (min(2, shape[0]), draw(st.integers(1, min(2, shape[1]))) if wide else 1) if len(shape) == 3 else ()
+    weight = rng.integers(form.lowest, form.highest + 1, (*kernel, *tail))
     if isinstance(form, Bipolar):
         weight = np.where(weight >= 0, 1, -1)
-    bias = rng.integers(-99, 99, tail[-1]) if draw(st.booleans()) else None
+    most = 2 ** draw(st.sampled_from([7, 24, 45])) if wide else 99
+    bias = rng.integers(-most, most, tail[-1]) if draw(st.booleans()) else None
     if len(shape) != 3:
         dense = weight.reshape(channels, -1)
         return Dense(name, source, dense, form, None if bias is None else bias[: dense.shape[1]])
-    stride = draw(st.sampled_from([(1, 1), (1, 2)]))
+    stride = draw(st.sampled_from([(1, 1), (1, 2), (3, 2)]))
     pads = (0, 0, 0, 0) if draw(st.booleans()) else (1, 0, 2, 1)
     return (DepthwiseConv2d if depthwise else Conv2d)(name, source, weight, form, bias, stride, pads)
 
@@ -197,14 +255,14 @@ def same(left: Any, right: Any) -> bool:  # noqa: ANN401
 
 
 @settings(deadline=None, max_examples=150)
-@given(case=programs())
+@given(case=programs() | wide_programs())
 def test_qonnx_executes_the_file_to_the_integers_of_the_program(case: tuple[Program, Integers]) -> None:
     program, codes = case
     assert (qonnx_integers(write(program), program, codes) == program(codes)).all()
 
 
 @settings(deadline=None, max_examples=150)
-@given(case=programs())
+@given(case=programs() | wide_programs())
 def test_program_that_is_read_has_the_same_operations_formats_and_outputs(case: tuple[Program, Integers]) -> None:
     program, codes = case
     again = read(write(program))
@@ -273,36 +331,100 @@ def test_integers_of_more_than_24_bits_are_carried_in_float64(last: int) -> None
     assert (read(write(program))(codes) == program(codes)).all()
 
 
-def large(operation: Operation) -> Program:
-    port = Input("x", "", (2, 2, 1), FixedPoint(12, 12))
-    return Program((port, Affine("big", "x", np.array([2**20]), np.array([1]), 0), operation))
+TAPS, EACH = np.array([[[[2**20 + 1], [-3]]]]).reshape(2, 1, 1, 1), np.array([[[2**19], [-(2**19) + 1]]])
+LARGE: dict[str, Operation] = {
+    "pool": MaxPool2d("op", "big", (2, 1), (1, 1)),
+    "upsample": Upsample("op", "big", (2, 3)),
+    "dense": Dense("op", "big", np.array([[2**20 + 1, -1]]), FixedPoint(22, 22), np.array([2**40 + 1, 0])),
+    "conv": Conv2d("op", "big", TAPS, FixedPoint(22, 22), None, (1, 2), (0, 1, 1, 0)),
+    "depthwise": DepthwiseConv2d("op", "big", EACH, FixedPoint(21, 21), np.array([1]), (2, 1), (1, 0, 0, 0)),
+    "one bit": Dense("op", "big", np.array([[1, -1]]), Bipolar(), None),
+    "no weight": Dense("op", "big", np.array([[0]]), FixedPoint(2, 2), None),
+}
 
 
-LARGE = (
-    (
-        MaxPool2d("op", "big", (2, 2), (2, 2)),
-        "op: integers of MaxPool2d must stay within 2**24, where float32 is exact",
+@pytest.mark.parametrize("operation", LARGE.values(), ids=LARGE)
+def test_operations_of_float32_alone_are_executed_on_float64_by_others(operation: Operation) -> None:
+    shape = (1, 1, 1) if isinstance(operation, Dense) else (2, 2, 1)
+    flat = [Flatten("flat", "big")] if isinstance(operation, Dense) else []
+    last = replace(operation, source="flat") if isinstance(operation, Dense) else operation
+    big = Affine("big", "x", np.array([2**20]), np.array([1]), 0)
+    program = Program((Input("x", "", shape, FixedPoint(12, 12)), big, *flat, last))
+    codes = SEED.integers(-(2**11), 2**11, (9, *shape))
+    assert (qonnx_integers(write(program), program, codes) == program(codes)).all()
+    assert (read(write(program))(codes) == program(codes)).all()
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1), (5, 2)])
+def test_conv_of_8_bits_with_2304_inputs_is_executed_and_read_exactly(stride: tuple[int, int]) -> None:
+    code = FixedPoint(8, 8, signed=False)
+    weight = SEED.integers(-128, 128, (3, 3, 256, 4))
+    weight[..., 0] = 127
+    conv = Conv2d("conv", "x", weight, FixedPoint(8, 1), SEED.integers(-(2**20), 2**20, 4), stride, (1, 1, 1, 1))
+    act = Requantize("act", "conv", format_of(2.0**5, 12, signed=True))
+    program = Program((Input("x", "", (4, 3, 256), code), conv, act))
+    codes = np.where(SEED.random((2, 4, 3, 256)) < 0.5, 255, SEED.integers(0, 256, (2, 4, 3, 256)))
+    assert program.tensors["conv"].interval.ends[1] > 2**26
+    for part in (Program(program.operations[:2]), program):
+        again = read(write(part))
+        assert (qonnx_integers(write(part), part, codes) == part(codes)).all()
+        assert (again(codes) == part(codes)).all()
+        assert all(same(value, vars(again.operations[1])[key]) for key, value in vars(conv).items())
+
+
+@pytest.mark.parametrize("width", [25, 30, 47, 48, 63])
+def test_weights_of_more_than_24_bits_are_several_quantisers_and_read_as_one(width: int) -> None:
+    form, most = FixedPoint(width, 3), 2 ** min(width - 1, 51)
+    weight = np.array([[-most, most - 1, 2**23, -(2**23), 2**24 + 1 - 2**25, 0]])
+    program = Program((Input("x", "", (1,), FixedPoint(2, 2)), Dense("fc", "x", weight, form, None)))
+    codes = np.array([[-2], [-1], [0], [1]])
+    (_, dense) = read(write(program)).operations
+    assert isinstance(dense, Dense)
+    assert (dense.weight.tolist(), dense.weight_format) == (weight.tolist(), form)
+    assert (qonnx_integers(write(program), program, codes) == codes * weight).all()
+
+
+def test_partial_sums_decide_the_float_where_the_bias_hides_them() -> None:
+    code = FixedPoint(16, 16, signed=False)
+    weight, bias = np.array([[255], [255], [1]]), np.array([-(2**24)])
+    program = Program((Input("x", "", (3,), code), Dense("fc", "x", weight, FixedPoint(9, 9), bias)))
+    codes = np.array([[2**16 - 1, 2**16 - 1, 1], [2**16 - 1, 2**16 - 2, 2], [0, 0, 0]])
+    assert max(program.tensors["fc"].interval.ends) <= 2**24
+    assert (qonnx_integers(write(program), program, codes) == program(codes)).all()
+    assert any(node.op_type == "Cast" for node in write(program).graph.node)
+
+
+def test_sums_within_24_bits_are_one_node_of_the_layers_name() -> None:
+    code = FixedPoint(8, 8)
+    conv = Conv2d("conv", "x", np.full((1, 1, 1024, 1), -128), code, None, (1, 1), (0, 0, 0, 0))
+    program = Program((Input("x", "", (1, 1, 1024), code), conv))
+    assert program.tensors["conv"].interval.ends[1] == 2**24
+    assert [node.op_type for node in write(program).graph.node] == ["Quant", "Quant", "Conv"]
+
+
+REFUSED: dict[str, tuple[tuple[Operation, ...], str]] = {
+    "result": (
+        (Affine("op", "x", np.array([2**42]), np.array([0]), 0),),
+        f"op: integers must stay within 2**53, where float64 is exact, not reach {2**53 + 2**42}",
     ),
-    (Upsample("op", "big", (2, 2)), "op: integers of Upsample must stay within 2**24, where float32 is exact"),
-    (
-        DepthwiseConv2d("op", "big", np.ones((1, 1, 1), np.int64), FixedPoint(2, 2), None, (1, 1), (0, 0, 0, 0)),
-        "op: integers of DepthwiseConv2d must stay within 2**24, where float32 is exact",
+    "partial sums": (
+        (Dense("op", "x", np.array([[2**41 + 1]]), FixedPoint(43, 43), np.array([-(2**52)])),),
+        f"op: partial sums must stay below 2**53, where float64 is exact, not reach {2**52 + 2**52 + 2**11}",
     ),
-)
+    "quantiser": (
+        (Requantize("op", "x", FixedPoint(26, 26, overflow="AP_SAT", rounding="AP_RND_CONV")),),
+        "op: integers of Requantize must stay within 2**24, where float32 is exact, not reach 33554432",
+    ),
+}
+REMEDIES = {"partial sums": "quantise its input or its weights to fewer bits"}
 
 
-@pytest.mark.parametrize(("operation", "says"), LARGE, ids=["pool", "upsample", "depthwise"])
-def test_integers_that_float32_does_not_hold_are_refused_where_qonnx_has_no_other(
-    operation: Operation, says: str
-) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(says)}, not reach {2**31 - 1}$"):
-        write(large(operation))
-
-
-def test_integers_that_float64_does_not_hold_are_refused() -> None:
-    says = f"op: integers must stay within 2**53, where float64 is exact, not reach {2**61 - 2**30}"
-    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-        write(large(Affine("op", "big", np.array([-(2**30)]), np.array([0]), 0)))
+@pytest.mark.parametrize("kind", REFUSED)
+def test_integers_that_no_float_of_qonnx_holds_are_refused(kind: str) -> None:
+    operations, says = REFUSED[kind]
+    remedy = REMEDIES.get(kind, "quantise to fewer bits")
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}; {remedy}$"):
+        write(Program((Input("x", "", (1,), FixedPoint(12, 12)), *operations)))
 
 
 def test_files_are_one_self_contained_valid_graph(tmp_path: Path) -> None:

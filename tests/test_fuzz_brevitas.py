@@ -1,0 +1,28 @@
+"""Random Brevitas networks: every level gives the same integers, or the network is refused as it should be."""
+
+from pathlib import Path
+
+import pytest
+from brevitas_networks import EXACT_KINDS, KINDS, brevitas_networks
+from fuzz import TARGETS, check
+
+COMPARED = 50
+"""Networks of each kind, of those that are not refused: an export takes a second."""
+
+SIMULATED = 10
+
+
+@pytest.mark.parametrize(
+    ("power_of_two", "kinds"),
+    [(True, EXACT_KINDS), (True, KINDS), (False, KINDS)],
+    ids=["exact", "powers of two", "any scales"],
+)
+def test_levels_of_a_random_network_give_the_same_integers(
+    power_of_two: bool, kinds: frozenset[str], tmp_path: Path
+) -> None:
+    check(brevitas_networks(power_of_two=power_of_two, kinds=kinds), COMPARED, tmp_path)
+
+
+@pytest.mark.parametrize("power_of_two", [True, False], ids=["powers of two", "any scales"])
+def test_simulation_of_a_random_network_gives_the_programs_integers(power_of_two: bool, tmp_path: Path) -> None:
+    check(brevitas_networks(power_of_two=power_of_two, most_layers=3), SIMULATED, tmp_path, TARGETS)
