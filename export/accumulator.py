@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bitwright.export.elementwise import Floats, Step, after, alone, line_after
+from bitwright.export.kernel import SMOOTH
 from bitwright.export.line import Doubles, Line
 from bitwright.export.operation import Integers, Interval
 from bitwright.quant.bipolar import Format
@@ -49,13 +50,19 @@ class Accumulator:
     @property
     def monotone(self) -> bool:
         """Whether every step keeps the order of its values in float32 too."""
-        return all(step.monotone for step in self.steps)
+        return all(step.monotone or (self.fine and step.kind in SMOOTH) for step in self.steps)
 
     @property
     def is_uniform(self) -> bool:
         """Whether every channel has the same function."""
         arrays = (self.scale, self.noise)
         return all((array == array.flat[0]).all() for array in arrays) and all(step.uniform for step in self.steps)
+
+    @property
+    def values_to_try(self) -> int:
+        """Codes that can occur, over all channels that have functions of their own."""
+        lowest, highest = self.interval.ends
+        return (highest - lowest + 1) * (1 if self.is_uniform else self.channels)
 
     def hull(self) -> "Accumulator":
         """Return one channel that has the codes of all, where all have the same function."""

@@ -11,7 +11,7 @@ from bitwright.export.line import Line
 from bitwright.export.multiply_add import find_multiply_add
 from bitwright.export.operations import MultiplyAdd, Operation, Requantize, Table, Threshold
 from bitwright.export.quantizer import ActivationQuantizer, Quantizer, is_power_of_two
-from bitwright.export.step_function import NotMonotoneError, StepFunction
+from bitwright.export.step_function import MOST_VALUES, NotMonotoneError, StepFunction
 from bitwright.quant.bipolar import Bipolar, Format
 from bitwright.quant.fixed_point import FixedPoint
 
@@ -53,6 +53,8 @@ def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuanti
     form = quantizer.format()
     if isinstance(form, FixedPoint) and _is_shift(source, quantizer):
         return Activation(Requantize(name, source.operation, form))
+    if source.noise.any() and not source.monotone and source.values_to_try > MOST_VALUES:
+        source = replace(source, fine=True)
     level, levels = levels_of(source, quantizer)
     try:
         steps = tabulated(level, source, levels)

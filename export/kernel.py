@@ -37,6 +37,9 @@ STEADY = (
 POSITIONAL = ("Celu", "Cos", "Elu", "Exp", "Gelu", "HardSwish", "Log", "Mish", "Selu", "Sin", "Softplus", "Sqrt")
 """Operators whose result may differ in its last bit at the end of a tensor, where vector instructions do not reach."""
 
+SMOOTH = ("HardSigmoid", "Sigmoid", "Softsign", "Tanh")
+"""Rising functions that are evaluated in float64 where the sums before them are too many to try."""
+
 MOST_ALONE = 1 << 17
 """Values that are computed one by one."""
 
@@ -131,6 +134,12 @@ class Kernel:
                 return np.asarray(
                     np.clip(values * self._attribute("alpha", 0.2) + self._attribute("beta", 0.5), 0.0, 1.0)
                 )
+            case "Sigmoid":
+                return np.asarray(1 / (1 + np.exp(-np.clip(values, -700, 700))))
+            case "Tanh":
+                return np.asarray(np.tanh(values))
+            case "Softsign":
+                return np.asarray(values / (1 + np.abs(values)))
             case "Abs":
                 return np.abs(values)
             case "Neg":

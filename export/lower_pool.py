@@ -8,7 +8,7 @@ from onnx import NodeProto
 from bitwright.export.accumulator import UNIT_ROUNDOFF
 from bitwright.export.elementwise import Elementwise, direction_after
 from bitwright.export.layer_names import layer_name, unique_name
-from bitwright.export.lower_arrange import as_image, image_layout
+from bitwright.export.lower_arrange import as_image, as_vector, image_layout
 from bitwright.export.lower_join import widened, without_zero_point
 from bitwright.export.lower_state import LoweringState, RefusalError, attributes_of, channel_array
 from bitwright.export.lowered import Lowered
@@ -23,10 +23,32 @@ def lower_max_pool(state: LoweringState, node: NodeProto) -> None:
     """Take the maximum of windows: of codes, where what waits for a quantiser rises with them."""
     attributes = attributes_of(node)
     refuse_auto_pad(attributes)
-    refuse_other(attributes, {"pads": 0, "dilations": 1, "ceil_mode": 0}, "pool without it")
+    refuse_other(attributes, {"dilations": 1, "ceil_mode": 0}, "pool without it")
     source = _rising(state, as_image(state, state.source(node)))
+    pads = padding(attributes)
+    if any(pads):
+        source = _padded(state, source, pads)
     kernel, stride = pair(attributes["kernel_shape"]), pair(attributes.get("strides", [1, 1]))
     _add_max_pool(state, node, source, kernel, stride)
+
+
+def _padded(state: LoweringState, source: Lowered, pads: tuple[int, int, int, int]) -> Lowered:
+    """Put codes that are never the maximum around an image: zeros, below codes that begin at zero."""
+    source = widened(state, source)
+    tensor = state.tensor(source)
+    channels, lowest = tensor.shape[-1], tensor.interval.ends[0]
+    ones = np.ones(channels, np.int64)
+    if lowest < 0:
+        name = unique_name(f"{source.operation}_raised", state.names)
+        raised = Affine(name, source.operation, ones, -lowest * ones, tensor.format.fractional)
+        source = replace(source, operation=state.add(raised), zero_point=source.zero_point - lowest)
+    name = unique_name(f"{source.operation}_padded", state.names)
+    window = np.ones((1, 1, channels), np.int64)
+    bit = FixedPoint(1, 1, signed=False)
+    padded = DepthwiseConv2d(name, source.operation, window, bit, None, (1, 1), pads)
+    shape = padded.result_shape(tensor.shape)
+    layout = image_layout(shape, (channels, *shape[:2]))
+    return replace(source, operation=state.add(padded), layout=layout, quantized=False)
 
 
 def lower_global_max(state: LoweringState, node: NodeProto) -> None:
@@ -76,9 +98,24 @@ def lower_average_pool(state: LoweringState, node: NodeProto) -> None:
     refuse_other(attributes, {"dilations": 1, "ceil_mode": 0}, "pool without it")
     kernel, stride = pair(attributes["kernel_shape"]), pair(attributes.get("strides", [1, 1]))
     pads = padding(attributes)
-    if any(pads) and not attributes.get("count_include_pad", 0):
-        raise RefusalError("count_include_pad must be 1 where there is padding, not 0", "pool without padding")
     _add_sum(state, node, kernel, stride, pads, divided=True)
+    if any(pads) and not attributes.get("count_include_pad", 0):
+        _divide_by_pixels(state, node, kernel, stride, pads)
+
+
+def _divide_by_pixels(
+    state: LoweringState, node: NodeProto, kernel: Pair, stride: Pair, pads: tuple[int, int, int, int]
+) -> None:
+    """Divide each sum by the pixels under its window, padding left out: each position is then a channel of its own."""
+    made = state.tensors[node.output[0]]
+    rows, columns, channels = state.tensor(made).shape
+    before = state.tensor(state.tensor_source(made.operation)).shape
+    image = np.pad(np.ones(before[:2], np.int64), ((pads[0], pads[2]), (pads[1], pads[3])))
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel)[:: stride[0], :: stride[1]]
+    counts = windows.sum(axis=(2, 3))[:rows, :columns]
+    flat = as_vector(state, replace(made, steps=()))
+    divisors = np.repeat(counts.reshape(-1), channels).astype(np.float32)
+    state.tensors[node.output[0]] = replace(flat, steps=(Elementwise("Div", divisors),))
 
 
 def lower_global_average(state: LoweringState, node: NodeProto) -> None:

@@ -68,6 +68,11 @@ class LoweringState:
         self.results[operation.name] = result_of(operation, self.results)
         return operation.name
 
+    def tensor_source(self, operation: str) -> str:
+        """Return the name of the one operation that another reads."""
+        (source,) = next(other.sources for other in self.operations if other.name == operation)
+        return source
+
     def trial(self) -> "LoweringState":
         """Return a copy whose operations may be changed."""
         operations, results, names = list(self.operations), dict(self.results), set(self.names)
