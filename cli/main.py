@@ -172,11 +172,13 @@ def diff(
 def lower(
     model: Annotated[Path, typer.Argument(help="A QONNX file, as brevitas.export.export_qonnx writes it.")],
     to: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("lowered"),
+    input_type: InputType = None,
+    allow_approximate: AllowApproximate = False,
 ) -> None:
     """Lower a QONNX file: the integer program, the exact type of every layer, the interface. Needs no checkpoint."""
     from bitwright.cli import stage_lower  # noqa: PLC0415
 
-    stage_lower.lower_file(model, to)
+    stage_lower.lower_file(model, to, input_type=input_type, allow_approximate=allow_approximate)
 
 
 @app.command()

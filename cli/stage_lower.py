@@ -4,19 +4,25 @@ from pathlib import Path
 
 from bitwright.cli.console import out
 from bitwright.cli.run_folder import RunFolder
+from bitwright.cli.stage_convert import read_graph
 from bitwright.cli.stage_export import weight_bits, write_lowered
 from bitwright.export.lower import lower
-from bitwright.export.qonnx_file import load
 
 
-def lower_file(model: Path, folder: Path) -> None:
+def lower_file(model: Path, folder: Path, *, input_type: str | None = None, allow_approximate: bool = False) -> None:
     """Write `model.lowered.onnx`, `precision.toml` and `interface.json` of a QONNX file.
+
+    Args:
+        model: The file.
+        folder: Where the results go.
+        input_type: Fixed-point type of the input, for a network that does not quantise it.
+        allow_approximate: Whether sums that the last bit of float32 decides may be carried.
 
     Raises:
         ValueError: If it is not ONNX, or cannot be lowered exactly.
         OSError: If a file cannot be read or written.
     """
-    network = lower(load(model), str(model))
+    network = lower(read_graph(model, input_type), str(model), allow_approximate=allow_approximate)
     run = RunFolder(folder)
     run.create()
     write_lowered(network, run)

@@ -31,6 +31,7 @@ from bitwright.export.lower_shape import (
 from bitwright.export.lower_state import LoweringState, RefusalError, channel_array
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Integers, Operation
+from bitwright.export.pass_constants import ConstantsError
 from bitwright.export.pass_identities import NOTHING, remove_identities
 from bitwright.export.pass_softmax import FINAL, final_softmax
 from bitwright.export.passes import clean
@@ -119,7 +120,11 @@ def lower(model: ModelWrapper, file: str = "model", *, allow_approximate: bool =
         wrong = f"network must have one input and one output, not {len(inputs)} and {len(model.graph.output)}"
         raise UnsupportedOperatorError(file, [Problem(model.graph.name, "graph", wrong, "export one path of it")])
     softmax = final_softmax(remove_identities(ModelWrapper(model.model, make_deepcopy=True)))
-    state = LoweringState(clean(model), allow_approximate, host={inputs[0]})
+    try:
+        state = LoweringState(clean(model), allow_approximate, host={inputs[0]})
+    except ConstantsError as error:
+        wrong = f"constant expressions must be ones that onnxruntime computes, not fail ({error})"
+        raise UnsupportedOperatorError(file, [Problem(model.graph.name, "graph", wrong, "export again")]) from error
     _refuse_unknown(file, state.model)
     problems = _lower_nodes(state)
     if problems:

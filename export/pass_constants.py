@@ -6,12 +6,29 @@ from qonnx.transformation.general import GiveUniqueNodeNames, RemoveUnusedTensor
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.remove import RemoveUnusedNodes
 
+
+class ConstantsError(ValueError):
+    """A constant expression that onnxruntime does not compute, and why."""
+
+
 KEPT = ["Quant", "BipolarQuant", "IntQuant", "Trunc"]
 """Quantisers of constants stay: they say on which grid the constants lie."""
 
 
 def fold_constants(model: ModelWrapper) -> ModelWrapper:
-    """Return the graph with every shape known and every constant expression an initialiser; quantisers stay."""
+    """Return the graph with every shape known and every constant expression an initialiser; quantisers stay.
+
+    Raises:
+        ConstantsError: If onnxruntime refuses to compute one.
+    """
+    try:
+        return _folded(model)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise ConstantsError(reason) from error
+
+
+def _folded(model: ModelWrapper) -> ModelWrapper:
     named = {node.output[0]: node.name for node in model.graph.node if node.name}
     for step in (
         InferShapes(),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import tempfile
 import time
 import traceback
@@ -38,6 +39,9 @@ from bitwright.hls.target import Target
 FILE = "model"
 PATIENCE = 120.0
 """Seconds that a simulation may take."""
+
+MOST_SECONDS = 60.0
+"""Of the processor, that one network may take."""
 
 PROPER = re.compile(r"^[^:\n]+: .*\bmust\b.*; .+$")
 """A line of a refusal: where, what must be, and what to do."""
@@ -118,6 +122,10 @@ class DifferenceError(Exception):
     compared: int
     different: int
     result: Result = "differing"
+
+
+class TooSlowError(Exception):
+    """A network that takes too long."""
 
 
 class SimulationError(RuntimeError):
@@ -203,6 +211,22 @@ def examine(case: Case, target: Target | None, folder: Path) -> Verdict:
         target: What its project is written for; None to leave the C simulation out.
         folder: For the project.
     """
+
+    def stop(*_: object) -> None:
+        raise TooSlowError(f"model: network must take at most {MOST_SECONDS:g} s, not more")
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS)
+    try:
+        return _examine(case, target, folder)
+    except TooSlowError as error:
+        return crash(error)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def _examine(case: Case, target: Target | None, folder: Path) -> Verdict:
     started = time.process_time()
     try:
         model = _as_read(case.model, folder)
@@ -271,7 +295,7 @@ def crash(error: Exception) -> Verdict:
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/tests/" not in f.filename and "site-packages" not in f.filename] or list(frames)
     place = f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}"
-    where = _reason(str(error)) if isinstance(error, SimulationError) else place
+    where = _reason(str(error)) if isinstance(error, SimulationError | TooSlowError) else place
     return Verdict("crashed", where, "".join(traceback.format_exception(error)))
 
 

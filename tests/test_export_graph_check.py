@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from bitwright.export.graph_check import check_structure
 from bitwright.export.graph_shapes import INFERRED, QUANTIZERS
 from bitwright.export.graph_tensors import LARGEST
-from bitwright.export.lower import REMOVED, RULES
+from bitwright.export.lower import REMOVED, RULES, lower
 from bitwright.export.problems import UnsupportedOperatorError
 from bitwright.export.qonnx_file import load
 
@@ -534,4 +534,22 @@ def test_file_that_is_cut_is_refused_or_read(length: int, tmp_path: Path) -> Non
     path = tmp_path / "m.onnx"
     path.write_bytes(plain().SerializeToString()[:length])
     lines = said(path)
+    assert is_sound(lines, path), lines
+
+
+@settings(deadline=None, max_examples=300)
+@given(name=st.sampled_from(sorted(SOUND)), seed=st.integers(0, 2**32 - 1))
+@example(name="folded", seed=11000138)  # Dropout of a constant, ratio 2
+@example(name="folded", seed=9005609)  # perm of another number of axes
+@example(name="folded", seed=9002396)  # a declared size that is open
+def test_mutant_is_lowered_or_refused(name: str, seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "lowered_mutant.onnx"
+    path.write_bytes(mutant(SOUND[name].model, seed))
+    lines = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            lower(load(path), str(path))
+        except ValueError as error:
+            lines = str(error)
     assert is_sound(lines, path), lines

@@ -505,6 +505,36 @@ def test_file_that_was_changed_is_refused(change: Callable[[ModelWrapper], None]
         read(model, "lowered.onnx")
 
 
+def gathered() -> Program:
+    """A strided, padded convolution of wide weights, an enlargement and a pool, all of them on float64."""
+    weight = SEED.integers(-(2**29), 2**29, (3, 2, 2, 2))
+    return Program(
+        (
+            Input("x", "", (4, 5, 2), FixedPoint(8, 8)),
+            Conv2d("conv", "x", weight, FixedPoint(30, 30), np.array([1, 2]), (2, 2), (1, 0, 0, 2)),
+            DepthwiseConv2d("each", "conv", np.array([[[3, -5]]]), FixedPoint(4, 4), None, (1, 1), (0, 0, 0, 0)),
+            Upsample("up", "each", (2, 3)),
+            MaxPool2d("pool", "up", (2, 1), (1, 2)),
+        )
+    )
+
+
+EDITED = [tensor.name for tensor in write(gathered()).graph.initializer if tensor.data_type == onnx.TensorProto.INT64]
+
+
+@pytest.mark.parametrize("name", [*EDITED, "conv.weight"])
+def test_edit_of_what_gathers_and_adds_on_float64_is_found(name: str) -> None:
+    model = write(gathered())
+    read(model)
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == name)
+    value = numpy_helper.to_array(tensor)
+    constant(model, name, value - 2**24 if name == "conv.weight" else value + 1)
+    with pytest.raises(
+        ValueError, match=r"^model: model must be as `bitwright export` wrote it, not changed \(.*\); export it again$"
+    ):
+        read(model)
+
+
 @pytest.mark.parametrize("mark", [None, "1"])
 def test_file_of_another_origin_or_version_is_refused(mark: str | None) -> None:
     model = write(small())

@@ -108,6 +108,17 @@ def test_simulation_that_does_not_end_well_is_a_crash(
     assert verdict.result == "crashed"
 
 
+def test_network_that_takes_too_long_is_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(levels, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(levels, "lower", hang)
+    verdict = examine(dense(), None, tmp_path)
+    assert (verdict.result, verdict.where) == ("crashed", "network must take at most # s, not more")
+
+
 @pytest.mark.parametrize(
     ("exact", "result"), [(True, "differing"), (False, "torch and onnxruntime differ")], ids=["exact", "rounded"]
 )
@@ -122,8 +133,8 @@ def test_finding_is_made_small_saved_and_seen_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plant(monkeypatch, "Gemm")
-    monkeypatch.setattr(fuzz, "SMALLEST_SECONDS", 20.0)
-    arguments = ["--graphs", "--power-of-two", "--count", "30", "--csim", "0", "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(fuzz, "SMALLEST_SECONDS", 10.0)
+    arguments = ["--graphs", "--power-of-two", "--count", "20", "--csim", "0", "--out", str(tmp_path / "out")]
     assert fuzz.main(arguments) == 1
     (place,) = (tmp_path / "out").iterdir()
     assert "findings: " in capsys.readouterr().out
