@@ -204,9 +204,9 @@ def convert(
 
     Needs no checkpoint and no torch. Writes the same files as a run; exit status 1 where an integer differs.
 
-    Scales that are no powers of two are carried too. The network itself then computes with rounded numbers, and next to
-    a rounding boundary its own result depends on the order of adding: how many sums that may concern is said for each
-    layer, and whether it showed on these inputs.
+    Scales that are no powers of two are carried too. Next to a rounding
+    boundary the network's own float32 then depends on the order of adding:
+    how many sums that may concern is said, and whether it showed here.
     """
     from bitwright.cli import stage_convert, stage_hls  # noqa: PLC0415
 

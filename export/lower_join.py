@@ -79,7 +79,7 @@ def _branch(state: LoweringState, source: Lowered) -> Branch:
     line = Line(scale, np.zeros(channels))  # of the code less its zero point
     noise = channel_array(source.noise, channels).copy()
     ends = np.stack([interval.lowest, interval.highest]).astype(np.float64) - source.zero_point
-    if source.quantized and not all(is_power_of_two(abs(float(value))) for value in np.unique(scale)):
+    if not all(is_power_of_two(abs(float(value))) for value in np.unique(scale)):
         noise += UNIT_ROUNDOFF * np.abs(ends * line.slope + line.offset).max(axis=0)
     for step in source.steps:
         before, line = line, step.line(line)

@@ -48,7 +48,7 @@ def _padded(state: LoweringState, source: Lowered, pads: tuple[int, int, int, in
     padded = DepthwiseConv2d(name, source.operation, window, bit, None, (1, 1), pads)
     shape = padded.result_shape(tensor.shape)
     layout = image_layout(shape, (channels, *shape[:2]))
-    return replace(source, operation=state.add(padded), layout=layout, quantized=False)
+    return replace(source, operation=state.add(padded), layout=layout)
 
 
 def lower_global_max(state: LoweringState, node: NodeProto) -> None:

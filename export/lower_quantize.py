@@ -65,7 +65,7 @@ def _lower_input(state: LoweringState, node: NodeProto, quantizer: Quantizer) ->
     form = quantizer.format()
     # The host rounds and saturates; the port is plain
     state.add(Input(name, "", program_shape, form.plain() if isinstance(form, FixedPoint) else form))
-    made = Lowered(name, np.ones(()), layout, zero_point=quantizer.zero_point, quantized=True)
+    made = Lowered(name, np.ones(()), layout, zero_point=quantizer.zero_point)
     scale = per_channel(state, made, quantizer.scale, "scale").astype(np.float64)
     state.tensors[node.output[0]] = replace(made, scale=scale)
 
@@ -134,7 +134,6 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
         scale.astype(np.float64),
         source.layout,
         zero_point=quantizer.zero_point,
-        quantized=True,
     )
 
 

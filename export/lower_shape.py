@@ -99,8 +99,7 @@ def _side_by_side(state: LoweringState, name: str, left: Lowered, right: Lowered
     # Each side's codes are shifted to the finer of the two binary points
     worth = [part.scale * 2.0 ** (state.tensor(part).format.fractional - finest) for part in (left, right)]
     scale, noise = both((worth[0], worth[1])), both((left.noise, right.noise))
-    quantized = left.quantized and right.quantized
-    return Lowered(operation, scale, layout, noise=noise, quantized=quantized)
+    return Lowered(operation, scale, layout, noise=noise)
 
 
 def lower_resize(state: LoweringState, node: NodeProto) -> None:

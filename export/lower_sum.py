@@ -16,7 +16,7 @@ from bitwright.export.quantizer import ActivationQuantizer
 COARSEST_BITS = 4
 """Of the multipliers that bring two branches to one grid: where the search for the fewest begins."""
 
-MOST_PAIRS = 1 << 22
+MOST_PAIRS = 1 << 21
 """Pairs of codes, over all channels, that are tried for each number of bits."""
 
 
@@ -41,7 +41,7 @@ def coarser(state: LoweringState, name: str, source: Lowered, quantizer: Activat
     exact = total.left.worth(left) + total.right.worth(right)
     wanted = quantizer.codes(after(exact.astype(np.float32), source.steps))
     kept = {operation.name for operation in state.operations} - set(source.sum_operations)
-    for bits in range(COARSEST_BITS, FINEST_BITS):
+    for bits in range(COARSEST_BITS, FINEST_BITS, 2):
         trial = state.trial()
         trial.discard(source.sum_operations)
         coarse = replace(joined(trial, total, bits), steps=source.steps, layout=source.layout)

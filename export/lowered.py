@@ -20,7 +20,6 @@ class Lowered:
         steps: Elementwise operations not yet absorbed.
         zero_point: Code of zero.
         noise: How far the network's float32 sums may lie from the exact ones: ``()`` or ``(C,)``.
-        quantized: Whether the codes are a quantiser's: each value is then one float32 product, not a sum of them.
         near: Whether scales that are no multiples of each other met, so that the grid only comes near them.
         sum: The branches whose sum the codes are, if they are one on such a grid.
         sum_operations: What that sum took.
@@ -33,7 +32,6 @@ class Lowered:
     steps: tuple[Step, ...] = ()
     zero_point: int = 0
     noise: Doubles = field(default_factory=lambda: np.zeros(()))
-    quantized: bool = False
     near: bool = False
     sum: "Sum | None" = None
     sum_operations: tuple[str, ...] = ()

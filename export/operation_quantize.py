@@ -57,6 +57,10 @@ class MultiplyAdd(Quantizing):
         return self.format.overflowed(shift_round(sums, self.shift, self.format.rounding))
 
 
+FEW = 8
+"""Thresholds that are compared one after the other; among more, each value is looked up."""
+
+
 @dataclass(frozen=True, eq=False)
 class Threshold(Quantizing):
     """Count the thresholds that a code reaches: any monotone quantiser, one bit or several, either direction a channel.
@@ -76,12 +80,13 @@ class Threshold(Quantizing):
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Compare and count."""
-        if self.thresholds.shape[1] == 1:
-            count = (codes >= self.thresholds[:, 0]).astype(np.int64)
-        else:
-            count = np.zeros(codes.shape, np.int64)
+        count = np.zeros(codes.shape, np.int64)
+        if self.thresholds.shape[1] <= FEW:
             for level in range(self.thresholds.shape[1]):
                 count += codes >= self.thresholds[:, level]
+        else:
+            for channel, thresholds in enumerate(self.thresholds):
+                count[..., channel] = np.searchsorted(thresholds, codes[..., channel], side="right")
         step = 2 if isinstance(self.format, Bipolar) else 1
         return np.where(self.rising, self.format.lowest + step * count, self.format.highest - step * count)
 

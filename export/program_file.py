@@ -14,11 +14,11 @@ integers or partial sums need more than float32's 24 bits.
 | `Threshold` | [`Mul` by +1 and -1] `MultiThreshold` [`Cast`] |
 | `Table` | `Mul`, `Sub`, `Cast` to whole numbers, `Gather`, and `Quant` or `BipolarQuant` |
 | `Add`, `Concat` | [`Cast`s] `Add`, `Concat` [`Cast`] |
+| `Flatten`, `Reshape`, `Transpose` | of the same name |
+| `Upsample` | `Resize` |
 | `Dense`, `Conv2d`, `DepthwiseConv2d` on float64 | as `program_file_linear` says: `MatMul` of gathered windows |
 | `MaxPool2d` on float64 | `Transpose`, `MaxPool`, `Transpose` |
 | `Upsample` on float64 | `Gather` of rows, `Gather` of columns |
-| `Flatten`, `Reshape`, `Transpose` | of the same name |
-| `Upsample` | `Resize` |
 """
 
 from bitwright.export.program_file_read import read

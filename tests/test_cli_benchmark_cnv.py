@@ -37,14 +37,10 @@ def test_refusal_of_a_step_is_passed_on() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1, 2])
-def test_every_step_of_a_small_network_is_reported(
-    tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_step_of_a_small_network_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "small.toml"
     path.write_text("[model]\nhidden = [4]\n")
-    settings = read(path, [f"recipe.weight_bit_width={width}", f"recipe.activation_bit_width={width}"])
-    assert Bench(settings, None, None, RunFolder(tmp_path / "run")).measure()
+    assert Bench(read(path), None, None, RunFolder(tmp_path / "run")).measure()
     said = capsys.readouterr().out
     for line in ("296 weights, 360 test images", "3,600 integers, 0 different", "16 images give the same integers"):
         assert line in said

@@ -1,7 +1,5 @@
 """The fuzz finds what is planted, makes it small, and saves it so that it is seen again."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import fuzz
@@ -185,9 +183,11 @@ def test_wrong_option_is_refused(arguments: list[str], message: str, capsys: pyt
     assert message in capsys.readouterr().err
 
 
-def test_help_tells_what_can_be_asked_for() -> None:
-    script = Path(__file__).with_name("fuzz.py")
-    said = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+def test_help_tells_what_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fuzz.main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
     for option in ("--count", "--seconds", "--seed", "--csim", "--kinds", "--again", "--out", "batch_norm"):
         assert option in said
 
