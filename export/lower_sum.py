@@ -41,7 +41,7 @@ def coarser(state: LoweringState, name: str, source: Lowered, quantizer: Activat
     exact = total.left.worth(left) + total.right.worth(right)
     wanted = quantizer.codes(after(exact.astype(np.float32), source.steps))
     kept = {operation.name for operation in state.operations} - set(source.sum_operations)
-    for bits in range(COARSEST_BITS, FINEST_BITS, 2):
+    for bits in range(COARSEST_BITS, FINEST_BITS):
         trial = state.trial()
         trial.discard(source.sum_operations)
         coarse = replace(joined(trial, total, bits), steps=source.steps, layout=source.layout)
