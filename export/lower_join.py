@@ -127,6 +127,11 @@ def joined(state: LoweringState, total: Sum, bits: int) -> Lowered:
         names.append(_scaled(state, total.name, branch.source, factor, offset, fractional))
     name = state.add(Add(total.name, *names))
     tensor = state.tensor(name)
+    if max(map(abs, tensor.interval.ends)) >= 2**53:
+        raise RefusalError(
+            f"sum must stay below 2**53, where float64 is exact, not reach {max(map(abs, tensor.interval.ends))}",
+            "quantise the branches to fewer bits, or on one scale",
+        )
     worth = grid * 2.0 ** (fractional - tensor.format.fractional)
     largest = np.maximum(np.abs(tensor.interval.lowest), np.abs(tensor.interval.highest)) * np.abs(worth)
     if exact is None or not all(map(is_power_of_two, np.unique(worth).tolist())) or (largest / worth >= 2**24).any():

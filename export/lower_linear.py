@@ -26,6 +26,9 @@ from bitwright.quant.fixed_point import FixedPoint, fractional_bits, smallest_fo
 EXACT_FLOAT32 = 2**24
 """Whole numbers up to here are exact in float32, whatever the order of adding."""
 
+EXACT_FLOAT64 = 2**53
+"""And in float64."""
+
 MOST_FINER = 2**24
 """How much finer one grid may be than another that takes it."""
 
@@ -295,6 +298,11 @@ def _placed(
         weight_format=_weight_format(layer.quantizer, codes, worth if is_power_of_two(worth) else 1.0),
         bias=bias,
     )
+    if operation.magnitude(form) >= EXACT_FLOAT64:
+        raise RefusalError(
+            f"accumulator must stay below 2**53, where float64 is exact, not reach {operation.magnitude(form)}",
+            "use fewer bits for weights or activations, or scales that are whole multiples of each other",
+        )
     noise = _noise(state, source, operation, scale, more)
     state.add(operation)
     kept = np.asarray(scale[0]) if uniform else scale
