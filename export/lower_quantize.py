@@ -116,7 +116,7 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
     quantizer = replace(quantizer, scale=scale)
     name = layer_name(node, state.names)
     activation = lower_activation(name, accumulator_of(state, source), quantizer)
-    if source.sum and len(state.model.find_consumers(node.input[0])) == 1:
+    if source.sum and _is_read_here_alone(state, source):
         activation = coarser(state, name, source, quantizer) or activation
     if activation.ties and not state.allow_approximate:
         raise RefusalError(
@@ -135,6 +135,12 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
         source.layout,
         zero_point=quantizer.zero_point,
     )
+
+
+def _is_read_here_alone(state: LoweringState, source: Lowered) -> bool:
+    """Return whether nothing else reads the sum, or what is computed from it on the way to this quantiser."""
+    names = [name for name, tensor in state.tensors.items() if tensor.sum is source.sum]
+    return all(len(state.model.find_consumers(name) or []) == 1 for name in names)
 
 
 def _refuse_wide(quantizer: Quantizer | Truncation) -> None:

@@ -231,11 +231,12 @@ class Fuzz:
             look()
         except (FoundError, Flaky):
             pass
-        except EndError:
-            if self._smallest is None:
+        except (EndError, KeyboardInterrupt) as end:
+            if self._smallest is None or isinstance(end, KeyboardInterrupt):
                 raise
-        if self._smallest is not None:
-            self._report(round_seed)
+        finally:
+            if self._smallest is not None:
+                self._report(round_seed)
 
     def _strategy(self, number: int) -> st.SearchStrategy[Drawn]:
         """Return what is drawn in a round: the kinds of networks and scales take turns."""

@@ -200,6 +200,23 @@ CASES: dict[str, Case] = {
         k=K[:3],
         s=0.3,
     ),
+    "sum that two functions read": vector(
+        "q = Quant (x, half, zero, four) a = Quant (q, sa, zero, four) r = Relu (q) b = Quant (r, sb, zero, four) "
+        "s = Add (a, b) u = Relu (s) c = Quant (u, quarter, zero, four) v = Tanh (s) d = Quant (v, quarter, zero, four) "
+        "y = Add (c, d)",
+        (9, 4),
+        sa=0.3137,
+        sb=0.1173,
+        quarter=0.25,
+    ),
+    "sum that a quantiser and a sum read": vector(
+        "q = Quant (x, half, zero, four) a = Quant (q, sa, zero, four) r = Relu (q) b = Quant (r, sb, zero, four) "
+        "s = Add (a, b) c = Quant (s, quarter, zero, four) t = Add (s, c) y = Quant (t, half, zero, eight)",
+        (9, 4),
+        sa=0.3137,
+        sb=0.1173,
+        quarter=0.25,
+    ),
     "sums of batch norms": vector(
         f"{DENSE} a = Mul (m, g) b = Add (a, h) u = Quant (n, half, zero, four) c = MatMul (q, u) d = Mul (c, e) "
         "s = Add (b, d) y = Quant (s, half, zero, four)",
