@@ -26,6 +26,12 @@ from bitwright.quant.fixed_point import format_of, fractional_bits
 LINES = ("Mul", "Div", "Add", "Sub", "RSub", "Neg", "BatchNormalization")
 """Steps that are lines."""
 
+MOST_BITS = 51
+"""Of a sum of two branches and its multipliers: float64 holds it."""
+
+FEWEST_BITS = 12
+"""Of the multipliers of a sum that is no longer near its branches with less."""
+
 MOST_PARTS = 64
 """Denominator up to which two scales count as whole multiples of a common one."""
 
@@ -114,7 +120,7 @@ def joined(state: LoweringState, total: Sum, bits: int) -> Lowered:
     if exact is not None:
         factors, grid = exact
     else:
-        grid = np.maximum(np.abs(left.slope), np.abs(right.slope)) / 2.0**bits
+        grid = _near_grid(left, right, bits)
         near = [np.rint(branch.slope / grid).astype(np.int64) for branch in (left, right)]
         factors = near[0], near[1]
         factors = tuple(np.where(factor == 0, 1, factor) for factor in factors)  # type: ignore[assignment]
@@ -127,17 +133,29 @@ def joined(state: LoweringState, total: Sum, bits: int) -> Lowered:
         names.append(_scaled(state, total.name, branch.source, factor, offset, fractional))
     name = state.add(Add(total.name, *names))
     tensor = state.tensor(name)
-    if max(map(abs, tensor.interval.ends)) >= 2**53:
-        raise RefusalError(
-            f"sum must stay below 2**53, where float64 is exact, not reach {max(map(abs, tensor.interval.ends))}",
-            "quantise the branches to fewer bits, or on one scale",
-        )
     worth = grid * 2.0 ** (fractional - tensor.format.fractional)
     largest = np.maximum(np.abs(tensor.interval.lowest), np.abs(tensor.interval.highest)) * np.abs(worth)
     if exact is None or not all(map(is_power_of_two, np.unique(worth).tolist())) or (largest / worth >= 2**24).any():
         noise = noise + UNIT_ROUNDOFF * largest
     scale = worth[0] if (worth == worth[0]).all() else worth
     return Lowered(name, np.asarray(scale), left.source.layout, noise=noise)
+
+
+def _near_grid(left: Branch, right: Branch, bits: int) -> Doubles:
+    """Return a grid ``(C,)`` so fine that rounding both slopes to it moves the sum by ``2**-bits`` of its range.
+
+    Raises:
+        RefusalError: If sums on it would not stay below 2**53, where float64 is exact.
+    """
+    longest = np.maximum(np.maximum(left.largest, right.largest), 1.0)
+    room = MOST_BITS - int(np.ceil(np.log2(longest.max())))
+    if room < FEWEST_BITS:
+        raise RefusalError(
+            f"branches must have codes below 2**{MOST_BITS - FEWEST_BITS}, not up to {longest.max():.0f}",
+            "quantise them before the addition",
+        )
+    reach = np.maximum(np.abs(left.slope) * left.largest, np.abs(right.slope) * right.largest)
+    return np.asarray(reach / longest / 2.0 ** min(bits, room))
 
 
 def _exact_grid(total: Sum) -> tuple[tuple[Integers, Integers], Doubles] | None:

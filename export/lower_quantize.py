@@ -127,7 +127,7 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
     if activation.undecided:
         interval = state.tensor(activation.operation.sources[0]).interval
         sums = int(((interval.highest - interval.lowest) // interval.stride + 1).sum())
-        state.undecided[name] = activation.undecided / sums
+        state.undecided[name] = min(1.0, activation.undecided / sums)
     state.add(activation.operation)
     state.tensors[node.output[0]] = Lowered(
         name,

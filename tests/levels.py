@@ -379,6 +379,8 @@ def simulated(
         # Of an assertion in hls4ml's C++ only what it says, not where and with which types
         last = re.sub(r"^.*: Assertion", "Assertion", words[-1]) if words else "silently"
         raise SimulationError(f"csim: simulation must run to its end, not die with {process.exitcode}: {last}")
+    if "leftover data" in said.read_text(errors="replace"):
+        raise SimulationError("csim: streams must be empty at the end of an input, not hold leftover data")
     found: Any = np.load(result, allow_pickle=True)
     return dict(found.item()) if trace else np.asarray(found)
 
@@ -393,6 +395,7 @@ def _simulate(
     trace: bool,
 ) -> None:
     with said.open("w") as log:
+        os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     simulation = Simulation(library, project, program)
     found: Any = simulation.trace(codes) if trace else simulation(codes)

@@ -202,8 +202,8 @@ CASES: dict[str, Case] = {
     ),
     "sum that two functions read": vector(
         "q = Quant (x, half, zero, four) a = Quant (q, sa, zero, four) r = Relu (q) b = Quant (r, sb, zero, four) "
-        "s = Add (a, b) u = Relu (s) c = Quant (u, quarter, zero, four) v = Tanh (s) d = Quant (v, quarter, zero, four) "
-        "y = Add (c, d)",
+        "s = Add (a, b) u = Relu (s) c = Quant (u, quarter, zero, four) v = Tanh (s) "
+        "d = Quant (v, quarter, zero, four) y = Add (c, d)",
         (9, 4),
         sa=0.3137,
         sb=0.1173,
