@@ -30,11 +30,13 @@ class Activation:
         operation: Computes the quantiser's codes.
         undecided: Sums, over all channels, whose code in the network depends on the order of adding float32 numbers.
         ties: Those of them that lie on a rounding boundary itself: the last bit of float32 decides them by chance.
+        sums: All sums, over all channels.
     """
 
     operation: Operation
     undecided: int = 0
     ties: int = 0
+    sums: int = 1
 
 
 def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuantizer) -> Activation:
@@ -60,15 +62,19 @@ def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuanti
         steps = tabulated(level, source, levels)
     except NotMonotoneError:
         return _table(name, source, quantizer)
-    undecided, ties = doubts(source, quantizer, steps)
+    doubt = doubts(source, quantizer, steps)
     operation = _cheapest(name, source, quantizer, steps)
-    if undecided and isinstance(operation, Threshold) and steps.levels - 1 > MOST_COMPARATORS:
+    if doubt.undecided and isinstance(operation, Threshold) and steps.levels - 1 > MOST_COMPARATORS:
         # Beside a line, only where float32 rounds by chance: take the line itself
         line = replace(source, fine=True)
         fine_level, _ = levels_of(line, quantizer)
-        finer = _cheapest(name, line, quantizer, tabulated(fine_level, line, levels))
-        operation = finer if isinstance(finer, MultiplyAdd) else operation
-    return Activation(operation, undecided, ties)
+        fine_steps = tabulated(fine_level, line, levels)
+        finer = _cheapest(name, line, quantizer, fine_steps)
+        if isinstance(finer, MultiplyAdd) and (fine_steps.rising == steps.rising).all() and doubt.allow(fine_steps):
+            operation = finer
+    interval = source.interval
+    sums = int(((interval.highest - interval.lowest) // interval.stride + 1).sum())
+    return Activation(operation, doubt.undecided, doubt.ties, sums)
 
 
 def _is_shift(source: Accumulator, quantizer: ActivationQuantizer) -> bool:
@@ -145,5 +151,8 @@ def _table(name: str, source: Accumulator, quantizer: ActivationQuantizer) -> Ac
     if one.is_positional and (level(codes, one) != level(codes, one, at_the_end=True)).any():
         raise ValueError(positional(source))
     return Activation(
-        Table(name, source.operation, entries, lowest, form), undecided * source.channels, ties * source.channels
+        Table(name, source.operation, entries, lowest, form),
+        undecided * source.channels,
+        ties * source.channels,
+        entries.size * source.channels,
     )

@@ -1,7 +1,7 @@
 """Sums that float32 does not decide: the order in which the network adds them does."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,21 +27,40 @@ FEW_ROUNDINGS = 4 * UNIT_ROUNDOFF
 """Relative error of a few operations of float32."""
 
 
-def doubts(source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunction) -> tuple[int, int]:
+@dataclass(frozen=True, eq=False)
+class Doubts:
+    """What float32 leaves undecided of a step function.
+
+    Args:
+        undecided: Sums that may round either way within the noise.
+        ties: Those of them whose exact value lies on a boundary itself.
+        first: Earliest code at which each step may lie, ``(C, K)``.
+        last: Latest code at which each step may lie.
+    """
+
+    undecided: int
+    ties: int
+    first: Integers
+    last: Integers
+
+    def allow(self, steps: StepFunction) -> bool:
+        """Return whether another function differs on undecided sums only."""
+        return bool(((self.first <= steps.thresholds) & (steps.thresholds <= self.last)).all())
+
+
+def doubts(source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunction) -> Doubts:
     """Count the sums that may round either way within the noise, and those of them that lie on a boundary itself.
 
     A sum is decided where both ends of its noise get the same code. Of a monotone function, those that are not lie
     between the thresholds that the two ends would have.
     """
     if not source.noise.any():
-        return 0, 0
+        return Doubts(0, 0, steps.thresholds, steps.thresholds)
     level, levels = levels_of(source, quantizer)
-    left, right = (tabulated(level, source, levels, off) for off in (-1.0, 1.0))
-    stride = source.interval.stride
-    undecided = int((-(-np.abs(left.thresholds - right.thresholds) // stride)).sum())
-    if not undecided:
-        return 0, 0
-    return undecided, _ties(source, quantizer, steps)
+    ends = np.stack([tabulated(level, source, levels, off).thresholds for off in (-1.0, 1.0)])
+    first, last = ends.min(axis=0), ends.max(axis=0)
+    undecided = int((-(-(last - first) // source.interval.stride)).sum())
+    return Doubts(undecided, _ties(source, quantizer, steps) if undecided else 0, first, last)
 
 
 def table_doubts(one: Accumulator, level: Callable[..., Integers], codes: Integers) -> tuple[int, int]:

@@ -69,7 +69,7 @@ class HostSteps:
         for node in reversed(self.nodes):
             constants = [self.constants[name].astype(np.float64) for name in node.input if name in self.constants]
             match node.op_type:
-                case "Mul":
+                case "Mul" if constants[0].all():
                     found = found / constants[0]
                 case "Div" if node.input[0] not in self.constants:
                     found = found * constants[0]
@@ -125,9 +125,26 @@ def lower_on_host(state: LoweringState, node: NodeProto) -> bool:
     computed = [name for name in node.input if name and state.model.get_initializer(name) is None]
     if node.op_type not in HOST or len(computed) != 1:
         return False
+    _refuse_batch(state, node, computed[0])
     state.host_nodes.append(node)
     state.host.add(node.output[0])
     return True
+
+
+def _refuse_batch(state: LoweringState, node: NodeProto, name: str) -> None:
+    """Refuse a step that mixes one input with another."""
+    before, after = (state.model.get_tensor_shape(tensor) or [] for tensor in (name, node.output[0]))
+    perm = next((list(entry.ints) for entry in node.attribute if entry.name == "perm"), None)
+    constants = [state.model.get_initializer(other) for other in node.input if other and other != name]
+    spread = [
+        value.shape for value in constants if value is not None and value.ndim == len(before) and value.shape[0] != 1
+    ]
+    moved = node.op_type == "Transpose" and (perm is None or perm[0] != 0)
+    if moved or not after or after[0] != before[0] or (node.op_type in VERBS and spread):
+        raise RefusalError(
+            f"batch axis must stay as it is before the first quantiser, not become one of {list(after)}",
+            "let the step compute each input by itself",
+        )
 
 
 def host_steps(state: LoweringState, model: ModelWrapper) -> HostSteps:

@@ -60,12 +60,13 @@ def add_branches(state: LoweringState, name: str, left: Lowered, right: Lowered,
     first, second = _branch(state, left), _branch(state, right)
     if negative:
         second = replace(second, slope=-second.slope, offset=-second.offset)
-    total = Sum(name, first, second)
-    if _exact_grid(total) is not None:
-        return joined(state, total, FINEST_BITS)
+    total = Sum(name, first, second, negative)
     before = set(state.results)
     made = joined(state, total, FINEST_BITS)
-    return replace(made, near=True, sum=total, sum_operations=tuple(set(state.results) - before))
+    if not made.noise.any():
+        return made
+    added = tuple(name for name in state.results if name not in before)
+    return replace(made, near=_exact_grid(total) is None, sum=total, sum_operations=added)
 
 
 def _in_order(state: LoweringState, source: Lowered) -> Lowered:
@@ -97,7 +98,8 @@ def _branch(state: LoweringState, source: Lowered) -> Branch:
             f"slope of every channel must not be 0, as that of channel {int((line.slope == 0).argmax())} is",
             "train again; a batch norm's weight is zero",
         )
-    return Branch(replace(source, steps=()), line.slope, line.offset, noise, np.abs(ends).max(axis=0))
+    bare = replace(source, steps=())
+    return Branch(bare, source.steps, line.slope, line.offset, noise, np.abs(ends).max(axis=0))
 
 
 def _is_exact(step: object) -> bool:

@@ -257,7 +257,7 @@ def _on_near_grid(state: LoweringState, layer: _Layer, source: Lowered, codes: I
     grid = np.abs(source.scale).max() / 2.0**FINEST_BITS
     near = np.rint(source.scale / grid).astype(np.int64)
     interval = state.tensor(source).interval
-    largest = np.maximum(np.abs(interval.lowest), np.abs(interval.highest))
+    largest = np.maximum(*(np.abs(end - source.zero_point) for end in (interval.lowest, interval.highest)))
     off = (np.abs(codes) * (np.abs(source.scale - near * grid) * largest)[:, None]).reshape(-1, codes.shape[-1])
     made = _placed(state, layer, source, codes * near[:, None], layer.weight_scale * grid, bias)
     return replace(made, noise=made.noise + off.sum(axis=0) * layer.weight_scale, near=True)

@@ -13,7 +13,7 @@ from bitwright.export.layer_names import layer_name
 from bitwright.export.layout import channels_last
 from bitwright.export.lower_arrange import as_vector
 from bitwright.export.lower_state import LoweringState, RefusalError, per_channel
-from bitwright.export.lower_sum import accumulator_of, coarser
+from bitwright.export.lower_sum import accumulator_of, settled_sum
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Input, Integers, Shape
 from bitwright.export.quantizer import Quantizer, Truncation
@@ -116,8 +116,9 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
     quantizer = replace(quantizer, scale=scale)
     name = layer_name(node, state.names)
     activation = lower_activation(name, accumulator_of(state, source), quantizer)
-    if source.sum and _is_read_here_alone(state, source):
-        activation = coarser(state, name, source, quantizer) or activation
+    if source.sum:
+        alone = _is_read_here_alone(state, source)
+        activation = settled_sum(state, name, source, quantizer, activation, may_change=alone)
     if activation.ties and not state.allow_approximate:
         raise RefusalError(
             f"{activation.ties} sums must not lie where the last bit of float32 decides how they round, as they do: "
@@ -125,9 +126,7 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
             "use power-of-two scales (restrict_scaling_type POWER_OF_TWO), or --allow-approximate",
         )
     if activation.undecided:
-        interval = state.tensor(activation.operation.sources[0]).interval
-        sums = int(((interval.highest - interval.lowest) // interval.stride + 1).sum())
-        state.undecided[name] = min(1.0, activation.undecided / sums)
+        state.undecided[name] = min(1.0, activation.undecided / activation.sums)
     state.add(activation.operation)
     state.tensors[node.output[0]] = Lowered(
         name,

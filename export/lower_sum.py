@@ -1,16 +1,17 @@
-"""A sum of branches whose scales are no multiples of each other, on the coarsest grid that no code notices."""
+"""A sum of two quantised branches that float32 rounds: the network's code for every pair of codes."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from bitwright.export.accumulator import Accumulator
-from bitwright.export.activation import Activation, lower_activation
+from bitwright.export.activation import MOST_ENTRIES, Activation, lower_activation
 from bitwright.export.elementwise import after
-from bitwright.export.lower_join import joined
+from bitwright.export.layer_names import unique_name
+from bitwright.export.lower_join import joined, widened
 from bitwright.export.lower_state import FINEST_BITS, LoweringState
 from bitwright.export.lowered import Branch, Lowered, Sum
-from bitwright.export.operations import Integers, Operation
+from bitwright.export.operations import Add, Affine, Integers, Interval, Operation, Table
 from bitwright.export.quantizer import ActivationQuantizer
 
 COARSEST_BITS = 4
@@ -20,53 +21,113 @@ MOST_PAIRS = 1 << 21
 """Pairs of codes, over all channels, that are tried for each number of bits."""
 
 
-def coarser(state: LoweringState, name: str, source: Lowered, quantizer: ActivationQuantizer) -> Activation | None:
-    """Lower a sum and its quantiser with the fewest bits that give every pair of codes the code it had.
+def settled_sum(
+    state: LoweringState,
+    name: str,
+    source: Lowered,
+    quantizer: ActivationQuantizer,
+    finest: Activation,
+    *,
+    may_change: bool,
+) -> Activation:
+    """Lower a sum of two quantised branches and its quantiser as the network computes every pair of codes.
 
-    Every pair that can occur is computed twice: as the network does, from the branches' own scales, and as the
-    operations do.
+    The network's float32 sum of two quantised values is no function of one integer, but of two. Every pair that can
+    occur is computed as the network does, and by the operations:
+
+    1. multipliers of the fewest bits with which every pair has the network's code;
+    2. where there are none, a table of all pairs;
+    3. where that is too large, the finest grid; the pairs that differ are counted as decided by the last bit.
+
+    Args:
+        state: Has the sum on the finest grid; gets what replaces it.
+        name: Of the quantiser's operation.
+        source: The sum, and the steps behind it.
+        quantizer: Behind them.
+        finest: The quantiser of the sum on the finest grid.
+        may_change: Whether nothing else reads the sum.
 
     Returns:
-        The activation, its sum's operations being in the state; None if the finest grid must stay.
+        The quantiser's operation, and what it leaves undecided.
     """
     total = source.sum
     assert total is not None
-    read = {name for operation in state.operations for name in operation.sources if operation.name != source.operation}
-    if source.operation != total.name or read.intersection({source.operation}):
-        return None
+    branches = total.left.source, total.right.source
+    if source.operation != total.name or any(branch.noise.any() for branch in branches):
+        return finest  # of sums that depend on the order of adding
     pairs = _pairs(state, total.left, total.right)
-    if pairs is None:
-        return None
-    left, right = pairs
-    exact = total.left.worth(left) + total.right.worth(right)
-    wanted = quantizer.codes(after(exact.astype(np.float32), source.steps))
+    if pairs is None or branches[0].operation == branches[1].operation:
+        return finest
+    with np.errstate(over="ignore", invalid="ignore"):
+        wanted = quantizer.codes(after(total.values(*pairs), source.steps))
     kept = {operation.name for operation in state.operations} - set(source.sum_operations)
-    for bits in range(COARSEST_BITS, FINEST_BITS):
+    for bits in range(COARSEST_BITS, FINEST_BITS) if may_change else ():
         trial = state.trial()
         trial.discard(source.sum_operations)
         coarse = replace(joined(trial, total, bits), steps=source.steps, layout=source.layout)
         activation = lower_activation(name, accumulator_of(trial, coarse), quantizer)
         added = [operation for operation in trial.operations if operation.name not in kept]
-        if np.array_equal(_computed(trial, added, activation, (left, right), total), wanted):
+        if np.array_equal(_computed(trial, added, activation, pairs, total), wanted):
             state.adopt(trial)
             return replace(activation, undecided=0, ties=0)
-    return None
+        if not source.near:
+            break  # on an exact grid bits change nothing
+    added = [operation for operation in state.operations if operation.name in source.sum_operations]
+    differing = int((_computed(state, added, finest, pairs, total) != wanted).sum())
+    if not differing:
+        return replace(finest, undecided=0, ties=0)
+    if may_change and len(wanted) <= MOST_ENTRIES and (wanted == wanted[:, :1]).all():
+        return Activation(_table(state, name, source, quantizer, wanted[:, 0]))
+    return replace(finest, undecided=differing, ties=differing, sums=wanted.size)
 
 
 def _pairs(state: LoweringState, left: Branch, right: Branch) -> tuple[Integers, Integers] | None:
-    """Return every pair of codes ``(V, C)``; None if there are too many."""
+    """Return every pair of codes ``(V, C)``, the right one running fastest; None if there are too many."""
     intervals = [state.tensor(branch.source).interval for branch in (left, right)]
     channels = len(intervals[0].lowest)
     first_codes, second_codes = (interval.ends[1] - interval.ends[0] + 1 for interval in intervals)
     if first_codes * second_codes * channels > MOST_PAIRS:
         return None
-    ranges = [np.arange(interval.ends[0], interval.ends[1] + 1) for interval in intervals]
+    ranges = [_codes(interval) for interval in intervals]
     grids = np.meshgrid(*ranges, indexing="ij")
     columns = [np.repeat(grid.reshape(-1, 1), channels, axis=1) for grid in grids]
     first, second = (
         np.clip(codes, interval.lowest, interval.highest) for codes, interval in zip(columns, intervals, strict=True)
     )
     return first, second
+
+
+def _codes(interval: Interval) -> Integers:
+    """Return the codes of all channels together."""
+    lowest, highest = interval.ends
+    return np.arange(lowest, highest + 1, 2 if (lowest, highest, interval.stride) == (-1, 1, 2) else 1)
+
+
+def _table(
+    state: LoweringState, name: str, source: Lowered, quantizer: ActivationQuantizer, wanted: Integers
+) -> Operation:
+    """Replace a sum by the index of a pair of codes, and its quantiser by a table of all pairs."""
+    total = source.sum
+    assert total is not None
+    state.discard(source.sum_operations)
+    sides = [widened(state, branch.source) for branch in (total.left, total.right)]
+    codes = [_codes(state.tensor(branch.source).interval) for branch in (total.left, total.right)]
+    step = (
+        int(codes[0][1] - codes[0][0]) if len(codes[0]) > 1 else 1,
+        int(np.diff(codes[1])[0]) if len(codes[1]) > 1 else 1,
+    )
+    span = int(codes[1][-1] - codes[1][0]) // step[1] + 1  # codes of the right side
+    ones = np.ones(state.tensor(sides[0]).shape[-1], np.int64)
+    # index = (left - lowest) / step * span + (right - lowest) / step, times both steps to stay whole
+    factors = span * step[1], step[0]
+    names = []
+    for side, part, factor, own in zip(("left", "right"), sides, factors, codes, strict=True):
+        index = unique_name(f"{total.name}_{side}", state.names)
+        names.append(state.add(Affine(index, part.operation, factor * ones, -factor * int(own[0]) * ones, 0)))
+    state.add(Add(total.name, *names))
+    stride = step[0] * step[1]
+    entries = np.repeat(wanted, stride) if stride > 1 else wanted
+    return Table(name, total.name, entries, 0, quantizer.format())
 
 
 def _computed(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bitwright.export.elementwise import Step
+from bitwright.export.elementwise import Floats, Step, after
 from bitwright.export.line import Doubles
 from bitwright.export.operation import Integers, Shape
 
@@ -21,7 +21,7 @@ class Lowered:
         zero_point: Code of zero.
         noise: How far the network's float32 sums may lie from the exact ones: ``()`` or ``(C,)``.
         near: Whether scales that are no multiples of each other met, so that the grid only comes near them.
-        sum: The branches whose sum the codes are, if they are one on such a grid.
+        sum: The branches whose sum the codes are, if they are one that float32 rounds.
         sum_operations: What that sum took.
         view: Layer's name for the operation that moves the values, if one must, by the graph's last node that did.
     """
@@ -49,6 +49,7 @@ class Branch:
 
     Args:
         source: Without steps.
+        steps: What the network computes of it before the sum.
         slope: Worth of a code, ``(C,)``.
         offset: Worth of zero, ``(C,)``.
         noise: How far the network's float32 values may lie from that, ``(C,)``.
@@ -56,20 +57,35 @@ class Branch:
     """
 
     source: Lowered
+    steps: tuple[Step, ...]
     slope: Doubles
     offset: Doubles
     noise: Doubles
     largest: Doubles
 
-    def worth(self, codes: Integers) -> Doubles:
-        """Return what codes ``(V, C)`` are worth."""
-        return np.asarray((codes - self.source.zero_point) * self.slope + self.offset)
+    def values(self, codes: Integers) -> Floats:
+        """Return the float32 values of quantised codes ``(V, C)``, as the network computes them."""
+        exact = np.asarray((codes - self.source.zero_point) * self.source.scale, np.float32)
+        return after(exact, self.steps)
 
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """A sum that may be lowered with multipliers of fewer bits, where the quantiser behind it does not mind."""
+    """A sum of two branches.
+
+    Args:
+        name: Of its operation.
+        left: What is added to.
+        right: What is added, its slope and offset turned round where it is subtracted.
+        negative: Whether it is subtracted.
+    """
 
     name: str
     left: Branch
     right: Branch
+    negative: bool
+
+    def values(self, left: Integers, right: Integers) -> Floats:
+        """Return the float32 sums of pairs of quantised codes ``(V, C)``, as the network computes them."""
+        sides = self.left.values(left), self.right.values(right)
+        return sides[0] - sides[1] if self.negative else sides[0] + sides[1]

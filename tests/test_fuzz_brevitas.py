@@ -6,7 +6,7 @@ import pytest
 from brevitas_networks import EXACT_KINDS, KINDS, brevitas_networks
 from fuzz import TARGETS, check
 
-COMPARED = 50
+COMPARED = 40
 """Networks of each kind, of those that are not refused: an export takes a second."""
 
 SIMULATED = 10

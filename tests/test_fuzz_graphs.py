@@ -6,7 +6,7 @@ import pytest
 from fuzz import TARGETS, check
 from networks import random_graphs
 
-COMPARED = 175
+COMPARED = 190
 """Graphs of each kind, of those that are not refused; with those of `test_fuzz_brevitas` 500."""
 
 SIMULATED = 10
