@@ -1,5 +1,6 @@
 """Constants of a graph: weights and biases on their integer grid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from onnx import NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.custom_op.registry import getCustomOp
 
-from bitwright.export.operations import Integers
+from bitwright.export.operations import Integers, Shape
 from bitwright.export.quantizer import ROUNDINGS, Floats, Quantizer, Truncation
 
 QUANTIZERS = ("Quant", "BipolarQuant")
@@ -32,9 +33,30 @@ class QuantizedConstant:
     scale: Floats
     quantizer: Quantizer
 
-    def transposed(self) -> "QuantizedConstant":
-        """Return the transpose of a matrix."""
-        return QuantizedConstant(self.codes.T, np.broadcast_to(self.scale, self.codes.shape).T, self.quantizer)
+    def transposed(self, axes: Sequence[int] | None = None) -> "QuantizedConstant":
+        """Return the constant with its axes in another order; turned round where none is given."""
+        scale = np.broadcast_to(self.scale, self.codes.shape)
+        return QuantizedConstant(self.codes.transpose(axes), scale.transpose(axes), self.quantizer)
+
+    def reshaped(self, shape: Shape) -> "QuantizedConstant":
+        """Return the constant in another shape."""
+        scale = np.broadcast_to(self.scale, self.codes.shape)
+        return QuantizedConstant(self.codes.reshape(shape), scale.reshape(shape), self.quantizer)
+
+    def times(self, factor: Floats) -> "QuantizedConstant":
+        """Return the constant worth a positive factor more.
+
+        Raises:
+            ValueError: If the factor is not positive, or has more axes than the constant.
+        """
+        if not (np.isfinite(factor).all() and (factor > 0).all()):
+            raise ValueError("factor of quantised weights must be positive and finite, not otherwise; fold its sign")
+        scale = np.asarray(self.scale * factor, np.float32)
+        if np.broadcast_shapes(scale.shape, self.codes.shape) != self.codes.shape:
+            raise ValueError(
+                f"factor of quantised weights must spread over {self.codes.shape}, not {factor.shape}; change its shape"
+            )
+        return QuantizedConstant(self.codes, scale, self.quantizer)
 
     def channel_scale(self, axis: int) -> Floats:
         """Return the scale of each index of an axis.

@@ -27,6 +27,8 @@ def lower_elementwise(state: LoweringState, node: NodeProto) -> None:
         source = state.source(node)
         state.tensors[node.output[0]] = replace(source, steps=(*source.steps, Elementwise("Relu")))
         return
+    if _scale_constant(state, node):
+        return
     left, right = (state.values_of(name) for name in node.input)
     if right is None and left is None:
         lower_join(state, node)
@@ -69,6 +71,19 @@ def lower_kernel(state: LoweringState, node: NodeProto) -> None:
         raise RefusalError("outputs must be one, not those of training", "export the network in eval mode")
     step = Kernel(node.op_type, node, constants, state.opset)
     state.tensors[node.output[0]] = replace(source, steps=(*source.steps, step))
+
+
+def _scale_constant(state: LoweringState, node: NodeProto) -> bool:
+    """Let a quantised constant take a factor: integer weights times their scale. Say whether it was one."""
+    constants = [state.constants.get(name) for name in node.input]
+    factors = [state.model.get_initializer(name) for name in node.input]
+    if node.op_type != "Mul":
+        return False
+    for constant, factor in zip(constants, reversed(factors), strict=True):
+        if constant is not None and factor is not None:
+            state.constants[node.output[0]] = constant.times(np.asarray(factor, np.float32))
+            return True
+    return False
 
 
 def _with_constant(state: LoweringState, source: Lowered, constant: Floats) -> tuple[Lowered, Floats]:

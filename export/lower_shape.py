@@ -31,6 +31,11 @@ RESHAPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
 def lower_reshape(state: LoweringState, node: NodeProto) -> None:
     """Give the graph's tensor another shape; the program's values stay where they are."""
+    constant = state.constants.get(node.input[0])
+    if constant is not None:
+        whole = tuple(state.model.get_tensor_shape(node.output[0]) or ())
+        state.constants[node.output[0]] = constant.reshaped(whole)
+        return
     source = state.source(node)
     result = tuple(state.model.get_tensor_shape(node.output[0]) or ())[1:]
     if prod(result) != source.layout.size or not result:
@@ -47,9 +52,8 @@ def lower_transpose(state: LoweringState, node: NodeProto) -> None:
     constant = state.constants.get(node.input[0])
     axes = [int(axis) for axis in attributes_of(node).get("perm", [1, 0])]  # type: ignore[attr-defined]
     if constant is not None:
-        if constant.codes.ndim != 2 or axes != [1, 0]:
-            raise RefusalError("constant must be a matrix, transposed whole, not another", "store it transposed")
-        state.constants[node.output[0]] = constant.transposed()
+        given = attributes_of(node).get("perm")
+        state.constants[node.output[0]] = constant.transposed(None if given is None else axes)
         return
     source = state.source(node)
     if axes[0] != 0:

@@ -12,11 +12,11 @@ from bitwright.hls.target import Target
 from bitwright.quant.bipolar import Bipolar
 
 
-def linear_layer(operation: Linear, program: Program, types: dict[str, Any]) -> Layer:
+def linear_layer(operation: Linear, program: Program, types: dict[str, Any], target: Target) -> Layer:
     """Return a dense layer or a convolution.
 
     Raises:
-        ValueError: If it pads one-bit data, or is depthwise on them.
+        ValueError: If it pads one-bit data, or is depthwise on them, or skips rows in a stream with one row of weights.
     """
     attributes: dict[str, Any]
     match operation:
@@ -24,10 +24,12 @@ def linear_layer(operation: Linear, program: Program, types: dict[str, Any]) -> 
             inputs, outputs = operation.weight.shape
             attributes = {"class_name": "Dense", "n_in": inputs, "n_out": outputs, "weight_data": _weights(operation)}
         case Conv2d():
+            _refuse_skipped_rows(operation, target)
             if any(operation.padding):
                 refuse_bits(operation, program)
             attributes = {"class_name": "Conv2D", **_window(operation, program), "weight_data": _weights(operation)}
         case DepthwiseConv2d():
+            _refuse_skipped_rows(operation, target)
             refuse_bits(operation, program)
             attributes = {
                 "class_name": "DepthwiseConv2D",
@@ -43,6 +45,16 @@ def linear_layer(operation: Linear, program: Program, types: dict[str, Any]) -> 
         {**attributes, "bias_data": bias},
         {role: types[key] for role, key in (("weight",) * 2, ("bias",) * 2, ("accum", "accumulator"), ("result",) * 2)},
     )
+
+
+def _refuse_skipped_rows(operation: Conv2d | DepthwiseConv2d, target: Target) -> None:
+    """hls4ml's streaming convolution with one row of weights moves by one row, whatever the stride of rows."""
+    rows, columns = operation.weight.shape[:2]
+    if target.io_type == "io_stream" and rows == 1 < columns and operation.stride[0] > 1:
+        raise ValueError(
+            f"{operation.name}: kernel of several columns must have several rows where io_stream moves by "
+            f"{operation.stride[0]} rows, not one; use io_parallel, or a kernel of more rows"
+        )
 
 
 def _weights(operation: Linear) -> Any:  # noqa: ANN401
@@ -87,13 +99,16 @@ def legal_reuse_factor(operation: Linear, target: Target) -> int:
     """Return the legal reuse factor of a layer nearest to the target's, the smaller of two equally near.
 
     With the strategy Latency every factor is legal. With Resource a factor must divide the layer's multiplications, and
-    either be below the inputs of one output and leave whole outputs to each multiplier, or be a multiple of them.
+    either be below the inputs of one output and leave whole outputs to each multiplier, or be a multiple of them. Of a
+    convolution it may not exceed the inputs of one output: hls4ml's C++ asserts it, and gives other integers in a build
+    without assertions.
 
-    Source: hls4ml 1.3.0, `FPGABackend._validate_reuse_factor`.
+    Source: hls4ml 1.3.0, `FPGABackend._validate_reuse_factor` and `nnet_conv2d_resource.h`.
     """
     if target.strategy == "Latency" or isinstance(operation, DepthwiseConv2d):
         return target.reuse_factor
     inputs, outputs = prod(operation.weight.shape[:-1]), operation.weight.shape[-1]
+    most = inputs if isinstance(operation, Conv2d) else inputs * outputs
 
     def legal(factor: int) -> bool:
         multipliers = -(-inputs * outputs // min(inputs, factor))
@@ -101,6 +116,6 @@ def legal_reuse_factor(operation: Linear, target: Target) -> int:
         return whole and (factor < inputs or factor % inputs == 0) and (inputs * outputs) % factor == 0
 
     return min(
-        (factor for factor in range(1, inputs * outputs + 1) if legal(factor)),
+        (factor for factor in range(1, most + 1) if legal(factor)),
         key=lambda factor: (abs(factor - target.reuse_factor), factor),
     )

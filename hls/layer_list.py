@@ -80,7 +80,7 @@ def _layer(operation: Operation, program: Program, precision: Precision, target:
         case Input():
             return Layer({"class_name": "InputLayer", "input_shape": list(operation.shape)}, result)
         case Linear():
-            return linear_layer(operation, program, types)
+            return linear_layer(operation, program, types, target)
         case MaxPool2d():
             return pool_layer(operation, program, types, wire_type(precision[operation.name]["result"]), target)
         case MultiplyAdd() | Affine():

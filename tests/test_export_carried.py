@@ -102,6 +102,23 @@ CASES: dict[str, Case] = {
         (9, 3, 5),
         {"w": W},
     ),
+    "kernel stored rows first": image(
+        "q = Quant (x, half, zero, four) u = Quant (k, half, zero, four) v = Transpose <perm=[3, 2, 0, 1]> (u) "
+        f"m = Conv (q, v) {END}",
+        (9, 4, 4, 4),
+        k=K.transpose(2, 3, 1, 0),
+    ),
+    "integer weights times their scale": vector(
+        f"q = Quant (x, half, zero, four) u = Quant (w, one, zero, four) v = Mul (u, s) m = MatMul (q, v) {END}",
+        w=4 * W,
+        s=np.array([0.25, 0.5, 0.25, 1.0, 0.125]),
+    ),
+    "weights reshaped": vector(
+        "q = Quant (x, half, zero, four) u = Quant (w, half, zero, four) v = Reshape (u, newshape) m = MatMul (q, v) "
+        + END,
+        w=W.reshape(2, 10),
+        newshape=np.array([4, 5]),
+    ),
     "groups": image(f"{CONV} m = Conv <group=3> (q, v) {END}", (9, 6, 4, 4), k=RNG.normal(0, 1, (6, 1, 3, 3))),
     "two groups": (
         f"{CONV} m = Conv <group=2> (q, v) {END}",

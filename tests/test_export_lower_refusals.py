@@ -240,11 +240,6 @@ REFUSALS: dict[str, Refusal] = {
         "pool (MaxPool): ceil_mode must be 0, not 1; pool without it",
         (1, 2, 2, 2),
     ),
-    "padded pool": image_case(
-        "[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[2, 2], pads=[1, 0, 0, 0]> (q)",
-        "pool (MaxPool): pads must be 0, not [1, 0, 0, 0]; pool without it",
-        (1, 2, 4, 3),
-    ),
     "dilated pool": image_case(
         "[in] q = Quant (x, half, zero, four) [pool] y = MaxPool <kernel_shape=[2, 2], dilations=[2, 2]> (q)",
         "pool (MaxPool): dilations must be 1, not [2, 2]; pool without it",
@@ -258,10 +253,6 @@ REFUSALS: dict[str, Refusal] = {
     "transpose of data": dense_case(
         "[in] q = Quant (x, half, zero, four) [turn] y = Transpose (q)",
         "turn (Transpose): batch axis must stay first, not go elsewhere ([1, 0]); keep the batch first",
-    ),
-    "transpose of constants that keeps their axes": dense_case(
-        f"{DENSE} [turn] t = Transpose <perm=[0, 1]> (v) y = MatMul (q, t)",
-        "turn (Transpose): constant must be a matrix, transposed whole, not another; store it transposed",
     ),
     "output bent": dense_case(
         f"{DENSE} m = MatMul (q, v) y = Relu (m)",

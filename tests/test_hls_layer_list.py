@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitwright.export.operations import Dense, Input, MaxPool2d
+from bitwright.export.operations import Conv2d, Dense, Input, MaxPool2d
 from bitwright.export.precision import minimal
 from bitwright.export.program import Program
 from bitwright.hls.layer_linear import legal_reuse_factor
 from bitwright.hls.layer_list import layer_list
 from bitwright.hls.target import Target
+from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint
 
 CODE = FixedPoint(4, 4)
@@ -53,3 +54,20 @@ def test_layer_list_gives_every_layer_a_type_for_every_role() -> None:
         "accum": "ap_fixed<6,6>",
         "result": "ap_fixed<6,6>",
     }
+
+
+def test_reuse_factor_of_a_convolution_stays_within_the_inputs_of_one_output() -> None:
+    conv = Conv2d("conv", "x", np.ones((1, 1, 3, 2), np.int64), Bipolar(), None, (1, 1), (0, 0, 0, 0))
+    assert legal_reuse_factor(conv, Target(strategy="Resource", reuse_factor=6)) == 3
+
+
+def test_streamed_kernel_of_one_row_that_skips_rows_is_refused() -> None:
+    conv = Conv2d("conv", "x", np.ones((1, 3, 1, 2), np.int64), FixedPoint(2, 2), None, (2, 1), (0, 0, 0, 0))
+    program = Program((Input("x", "", (4, 5, 1), FixedPoint(4, 4)), conv))
+    says = (
+        "conv: kernel of several columns must have several rows where io_stream moves by 2 rows, not one; "
+        "use io_parallel, or a kernel of more rows"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        layer_list(program, minimal(program), Target(io_type="io_stream"))
+    assert len(layer_list(program, minimal(program), Target(io_type="io_parallel")).layers) == 2
