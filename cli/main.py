@@ -221,7 +221,8 @@ def convert(
     try:
         target = Target.model_validate(settings)
     except ValidationError as error:
-        raise ValueError(f"convert: --{explain(error, Target)}") from error
+        option, colon, rest = explain(error, Target).partition(":")
+        raise ValueError(f"convert: --{option.replace('_', '-')}{colon}{rest}") from error
     run, verdict = stage_convert.convert(
         model,
         inputs,

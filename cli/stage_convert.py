@@ -15,6 +15,7 @@ from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Integers
 from bitwright.export.pass_input_type import quantize_input
+from bitwright.export.pass_softmax import remove_final_softmax
 from bitwright.export.qonnx_file import load, save
 from bitwright.export.qonnx_level import run_qonnx
 from bitwright.hls.csim_build import Headers
@@ -66,7 +67,7 @@ def convert(
     port = describe(network).output
 
     def qonnx_level(count: Callable[[int], None]) -> Integers:
-        return output_codes(port, run_qonnx(load(run.qonnx), values, count))
+        return output_codes(port, run_qonnx(remove_final_softmax(load(run.qonnx)), values, count))
 
     def program_level(count: Callable[[int], None]) -> Integers:
         return load_program(run)(input_codes(network, values), count)

@@ -16,6 +16,7 @@ from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_codes, read_interface
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Integers, Linear
+from bitwright.export.pass_softmax import remove_final_softmax
 from bitwright.export.precision import precision_text
 from bitwright.export.program import Program
 from bitwright.export.program_file import read as read_program
@@ -78,7 +79,7 @@ def run_levels(experiment: Experiment, run: RunFolder, data_dir: Path | None, *,
         return output_codes(port, run_torch(network, test_values(), count))
 
     def qonnx_level(count: Callable[[int], None]) -> Integers:
-        return output_codes(port, run_qonnx(load(run.qonnx), test_values(), count))
+        return output_codes(port, run_qonnx(remove_final_softmax(load(run.qonnx)), test_values(), count))
 
     def program_level(count: Callable[[int], None]) -> Integers:
         return load_program(run)(load_array(run.inputs), count)

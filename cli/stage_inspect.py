@@ -18,6 +18,9 @@ from bitwright.export.program import Program
 from bitwright.export.quantizer import is_power_of_two
 from bitwright.quant.fixed_point import fractional_bits
 
+MOST_SHOWN = 100
+"""Characters of a host step."""
+
 
 def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bool = False) -> None:
     """Print every layer's grid, interval, accumulator and constants, and what is left to the host.
@@ -51,9 +54,8 @@ def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bo
     for name, share in network.undecided.items():
         out.print(f"float32, {name}: the order of adding may decide {share:.2g} of its sums", markup=False)
     interface = describe(network)
-    for when, steps in (("before", interface.host_before), ("after", interface.host_after)):
-        for step in steps:
-            out.print(f"host, {when}: {step}", markup=False)
+    for step in interface.host_before:
+        out.print(f"host, before: {_short(step)}", markup=False)
     scale = interface.output.scale
     shown = (
         "a scale and an offset a score"
@@ -61,6 +63,13 @@ def inspect(model: Path, *, input_type: str | None = None, allow_approximate: bo
         else f"integer * {scale} + {interface.output.offset}"
     )
     out.print(f"host, after: {shown} (interface.json)", markup=False)
+    for step in interface.host_after:
+        out.print(f"host, after: {_short(step)}", markup=False)
+
+
+def _short(text: str) -> str:
+    """Return a step without most of its numbers; interface.json has all."""
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]} ... (interface.json)"
 
 
 def _scale_text(scale: Doubles | None) -> str:

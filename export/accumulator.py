@@ -55,8 +55,7 @@ class Accumulator:
     @property
     def is_uniform(self) -> bool:
         """Whether every channel has the same function."""
-        arrays = (self.scale, self.noise)
-        return all((array == array.flat[0]).all() for array in arrays) and all(step.uniform for step in self.steps)
+        return bool((self.scale == self.scale.flat[0]).all()) and all(step.uniform for step in self.steps)
 
     @property
     def values_to_try(self) -> int:
@@ -65,11 +64,11 @@ class Accumulator:
         return (highest - lowest + 1) * (1 if self.is_uniform else self.channels)
 
     def hull(self) -> "Accumulator":
-        """Return one channel that has the codes of all, where all have the same function."""
+        """Return one channel that has the codes of all and the greatest noise, where all have the same function."""
         lowest, highest = self.interval.ends
         stride = self.interval.stride if not ((self.interval.lowest - lowest) % self.interval.stride).any() else 1
         interval = Interval(np.array([lowest]), np.array([highest]), stride)
-        scale, noise = (np.asarray(array.flat[0]) for array in (self.scale, self.noise))
+        scale, noise = np.asarray(self.scale.flat[0]), np.asarray(self.noise.max())
         return replace(self, interval=interval, scale=scale, noise=noise)
 
     def values(self, codes: Integers, off: float = 0.0, *, at_the_end: bool = False) -> Floats:

@@ -69,6 +69,10 @@ REMEDIES = {
 }
 
 
+LEGIBLE = 0.5
+"""Steps by which float32 may blur the output before its nearest integer may be another."""
+
+
 @dataclass(frozen=True, eq=False)
 class LoweredNetwork:
     """A program, and what its integers are worth.
@@ -149,6 +153,8 @@ def _finished(state: LoweringState, softmax: str | None) -> LoweredNetwork:
     program = Program(_used(state, final.operation))
     line = _output_line(final, program)
     steps = final.noise / np.abs(channel_array(final.scale, program.output.shape[-1]))
+    if (steps > LEGIBLE).any():
+        state.undecided.setdefault(final.operation, float(np.mean(steps > LEGIBLE)))
     return LoweredNetwork(
         program,
         host_steps(state, state.model),

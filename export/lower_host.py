@@ -29,9 +29,6 @@ HOST = (
 )
 """Operators that the host may compute before the first quantiser."""
 
-MOST_SHOWN = 8
-"""Values of a constant that are written out."""
-
 
 @dataclass(frozen=True, eq=False)
 class HostSteps:
@@ -93,17 +90,17 @@ class HostSteps:
         return tuple(self._words(node) for node in self.nodes)
 
     def _words(self, node: NodeProto) -> str:
-        known = [name for name in node.input if name in self.constants]
-        if node.op_type not in VERBS or not known:
-            return node.op_type.lower()
-        values = self.constants[known[0]]
-        numbers = values.reshape(-1).tolist()
-        shown = repr(numbers[0]) if len(numbers) == 1 else f"{numbers[:MOST_SHOWN]}"
-        more = f" and {len(numbers) - MOST_SHOWN} more" if len(numbers) > MOST_SHOWN else ""
-        if node.op_type == "Sub" and node.input[0] == known[0]:
-            return f"subtract from {shown}{more}"
-        shape = f", of shape {list(values.shape)}" if len(numbers) > 1 else ""
-        return f"{VERBS[node.op_type]} {shown}{more}{shape}"
+        known = [self.constants[name] for name in node.input if name in self.constants]
+        if node.op_type in VERBS and known:
+            numbers = known[0].reshape(-1).tolist()
+            shown = repr(numbers[0]) if len(numbers) == 1 else f"{numbers}, of shape {list(known[0].shape)}"
+            if node.op_type == "Sub" and node.input[0] in self.constants:
+                return f"subtract from {shown}"
+            return f"{VERBS[node.op_type]} {shown}"
+        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        facts = [f"{name} {value}" for name, value in attributes.items()]
+        facts += [str(value.tolist()) for value in known]
+        return " ".join([node.op_type.lower(), *facts])
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:

@@ -53,8 +53,7 @@ def _padded(state: LoweringState, source: Lowered, pads: tuple[int, int, int, in
 
 def lower_global_max(state: LoweringState, node: NodeProto) -> None:
     """Take the maximum of each channel's image."""
-    source = _rising(state, as_image(state, state.source(node)))
-    _refuse_axes(state, node, source)
+    source = _rising(state, as_image(state, _channel_first(state, node, state.source(node))))
     rows, columns, _ = state.tensor(source).shape
     _add_max_pool(state, node, source, (rows, columns), (rows, columns))
 
@@ -98,7 +97,7 @@ def lower_average_pool(state: LoweringState, node: NodeProto) -> None:
     refuse_other(attributes, {"dilations": 1, "ceil_mode": 0}, "pool without it")
     kernel, stride = pair(attributes["kernel_shape"]), pair(attributes.get("strides", [1, 1]))
     pads = padding(attributes)
-    _add_sum(state, node, kernel, stride, pads, divided=True)
+    _add_sum(state, node, as_image(state, state.settled(node)), kernel, stride, pads, divided=True)
     if any(pads) and not attributes.get("count_include_pad", 0):
         _divide_by_pixels(state, node, kernel, stride, pads)
 
@@ -120,22 +119,23 @@ def _divide_by_pixels(
 
 def lower_global_average(state: LoweringState, node: NodeProto) -> None:
     """Sum each channel's image; the division waits for the quantiser. `ReduceSum` divides by nothing."""
-    source = as_image(state, state.settled(node))
-    _refuse_axes(state, node, source)
+    source = as_image(state, _channel_first(state, node, state.settled(node)))
     rows, columns, _ = state.tensor(source).shape
-    _add_sum(state, node, (rows, columns), (rows, columns), (0, 0, 0, 0), divided=node.op_type != "ReduceSum")
+    whole = rows, columns
+    _add_sum(state, node, source, whole, whole, (0, 0, 0, 0), divided=node.op_type != "ReduceSum")
 
 
 def _add_sum(
     state: LoweringState,
     node: NodeProto,
+    source: Lowered,
     kernel: Pair,
     stride: Pair,
     pads: tuple[int, int, int, int],
     *,
     divided: bool,
 ) -> None:
-    source = widened(state, as_image(state, state.settled(node)))
+    source = widened(state, source)
     if any(pads):
         source = without_zero_point(state, source)
     channels, values = state.tensor(source).shape[-1], kernel[0] * kernel[1]
@@ -155,18 +155,20 @@ def _add_sum(
     state.tensors[node.output[0]] = Lowered(name, source.scale, layout, steps, noise=noise)
 
 
-def _refuse_axes(state: LoweringState, node: NodeProto, source: Lowered) -> None:
-    """Refuse a reduction of other axes than rows and columns, all of them."""
+def _channel_first(state: LoweringState, node: NodeProto, source: Lowered) -> Lowered:
+    """Return a tensor whose one axis that is not reduced comes first, rows and columns behind it."""
     if node.op_type.startswith("Global"):
-        return
+        return source
     attributes = attributes_of(node)
     found = state.model.get_initializer(node.input[1]) if len(node.input) > 1 else attributes.get("axes")
     rank = len(source.shape) + 1
     axes = sorted(int(axis) % rank for axis in np.asarray(found).reshape(-1)) if found is not None else []
-    if axes != list(range(2, rank)):
+    kept = [axis for axis in range(1, rank) if axis not in axes]
+    if len(kept) != 1 or 0 in axes or rank not in (3, 4):
         raise RefusalError(
-            f"axes must be all those of the image, {list(range(2, rank))}, not {axes}", "average over rows and columns"
+            f"axes must be all but the batch and one other, not {axes} of {rank}", "average over rows and columns"
         )
+    return replace(source, layout=np.moveaxis(source.layout, kept[0] - 1, 0))
 
 
 def _result_shape(state: LoweringState, node: NodeProto) -> tuple[int, ...]:

@@ -123,7 +123,8 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
         raise RefusalError(
             f"{activation.ties} sums must not lie where the last bit of float32 decides how they round, as they do: "
             "PyTorch itself gives one integer or the other there, by the order of adding",
-            "use power-of-two scales (restrict_scaling_type POWER_OF_TWO), or --allow-approximate",
+            "use power-of-two scales (restrict_scaling_type POWER_OF_TWO) and sums below 2**24, or a bias or batch "
+            "norm that moves the sums, or --allow-approximate",
         )
     if activation.undecided:
         state.undecided[name] = min(1.0, activation.undecided / activation.sums)

@@ -26,6 +26,9 @@ REPEATS = (
 )
 """Their values with which a whole scale repeats each pixel."""
 
+MOST_AXES = 4
+"""Of what is put side by side, with the batch."""
+
 RESHAPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
 
@@ -65,19 +68,21 @@ def lower_transpose(state: LoweringState, node: NodeProto) -> None:
 def lower_concat(state: LoweringState, node: NodeProto) -> None:
     """Put channels side by side, on one grid."""
     axis = int(attributes_of(node).get("axis", 1))  # type: ignore[call-overload]
-    parts = [_channels_last(state, node, i) for i in range(len(node.input))]
-    rank = len(parts[0].shape)
-    if axis not in (1, -rank):
-        raise RefusalError(f"axis must be 1, the channels, not {axis}", "transpose before")
+    rank = len(state.source(node).shape) + 1
+    if not axis % rank > 0 or rank > MOST_AXES:
+        raise RefusalError(f"axis must be one behind the batch, of at most 3, not {axis} of {rank}", "reshape before")
+    parts = [_channels_last(state, node, i, axis % rank - 1) for i in range(len(node.input))]
     name = layer_name(node, state.names)
     result = parts[0]
     for i, part in enumerate(parts[1:], start=2):
         result = _side_by_side(state, name if i == len(parts) else f"{name}_{i}", result, part)
-    state.tensors[node.output[0]] = result
+    state.tensors[node.output[0]] = replace(result, layout=np.moveaxis(result.layout, 0, axis % rank - 1))
 
 
-def _channels_last(state: LoweringState, node: NodeProto, index: int) -> Lowered:
+def _channels_last(state: LoweringState, node: NodeProto, index: int, axis: int) -> Lowered:
+    """Return an input whose axis that is joined is the program's last."""
     source = state.settled(node, index)
+    source = replace(source, layout=np.moveaxis(source.layout, axis, 0))
     return as_image(state, source) if len(source.shape) > 1 else arranged(state, source, source.layout)
 
 

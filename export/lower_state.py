@@ -8,11 +8,12 @@ from onnx import NodeProto, helper
 from qonnx.core.modelwrapper import ModelWrapper
 
 from bitwright.export.constants import QuantizedConstant
+from bitwright.export.elementwise import Elementwise
 from bitwright.export.line import Doubles
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Operation, Tensor
 from bitwright.export.program import result_of
-from bitwright.export.quantizer import Floats, Quantizer
+from bitwright.export.quantizer import Floats, Quantizer, is_power_of_two
 
 FINEST_BITS = 24
 """Of the factors that bring unequal scales to one grid: as fine as float32 itself."""
@@ -108,8 +109,8 @@ class LoweringState:
         return found
 
     def settled(self, node: NodeProto, index: int = 0) -> Lowered:
-        """Return the source, which must have no elementwise operation waiting for a quantiser."""
-        source = self.source(node, index)
+        """Return the source, which must have no elementwise operation waiting for a quantiser but powers of two."""
+        source = with_powers_of_two(self.source(node, index))
         if source.steps:
             raise RefusalError(
                 f"input must be an accumulator or quantised, not the result of {source.steps[-1].kind}",
@@ -124,6 +125,20 @@ class LoweringState:
             return np.asarray(quantised.codes.astype(np.float32) * quantised.scale, np.float32)
         found = self.model.get_initializer(name)
         return None if found is None else np.asarray(found)
+
+
+def with_powers_of_two(source: Lowered) -> Lowered:
+    """Let the scale take factors that are powers of two: float32 multiplies by them without rounding."""
+    scale, noise = source.scale, source.noise
+    for step in source.steps:
+        if not (isinstance(step, Elementwise) and step.kind in ("Mul", "Div")):
+            return source
+        factors = np.asarray(step.constant, np.float64)
+        if not all(is_power_of_two(float(factor)) for factor in np.unique(factors)):
+            return source
+        factors = factors if step.kind == "Mul" else 1 / factors
+        scale, noise = scale * factors, noise * factors
+    return replace(source, scale=scale, noise=noise, steps=())
 
 
 def attributes_of(node: NodeProto) -> dict[str, object]:

@@ -8,9 +8,12 @@ FINAL = ("Softmax", "LogSoftmax")
 
 
 def final_softmax(model: ModelWrapper) -> str | None:
-    """Return the operator's name if the graph ends in a softmax."""
+    """Return the operator's name and axis if the graph ends in a softmax: ``softmax over axis 1``."""
     node = model.find_producer(model.graph.output[0].name)
-    return node.op_type if node is not None and node.op_type in FINAL else None
+    if node is None or node.op_type not in FINAL:
+        return None
+    axis = next((int(entry.i) for entry in node.attribute if entry.name == "axis"), -1)
+    return f"{node.op_type.lower()} over axis {axis}"
 
 
 def remove_final_softmax(model: ModelWrapper) -> ModelWrapper:

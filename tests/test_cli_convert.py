@@ -52,6 +52,34 @@ def test_converted_file_gives_the_integers_of_qonnx(
     assert bitwright("diff", out).out == "out: every integer of every layer is the same on 48 inputs\n"
 
 
+def test_normalisation_and_softmax_are_the_hosts(tmp_path: Path, bitwright: Bitwright) -> None:
+    body = (
+        "a = Sub (x, c) b = Div (a, d) v = Quant (w, half, zero, four) m = MatMul (b, v) r = Relu (m) "
+        "p = UnsignedQuant (r, half, zero, four) u = Quant (k, half, zero, four) o = MatMul (p, u) "
+        "y = Softmax <axis=1> (o)"
+    )
+    rng = np.random.default_rng(8)
+    built = graph(
+        body,
+        (1, 3),
+        (1, 2),
+        w=rng.normal(0, 1, (3, 4)),
+        k=rng.normal(0, 1, (4, 2)),
+        c=np.array([0.5, 1.0, -1.0]),
+        d=1.7,
+    )
+    path, out = tmp_path / "m.onnx", tmp_path / "out"
+    onnx.save(built.model, path)
+    assert bitwright("convert", path, "--out", out).status == 2  # the input is not quantised
+    outcome = bitwright("convert", path, "--out", out, "--samples", "40", "--input-type", "ap_fixed<6,3>")
+    assert outcome.status == 0, outcome.err
+    verdict = json.loads((out / "verification.json").read_text())
+    assert (verdict["exact"], verdict["test_set"]) == (True, 40)
+    interface = json.loads((out / "interface.json").read_text())
+    assert interface["host_before"][:2] == ["subtract [0.5, 1.0, -1.0], of shape [3]", "divide by 1.7000000476837158"]
+    assert interface["host_after"] == ["softmax over axis 1"]
+
+
 def test_conversion_needs_no_torch(model: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from bitwright.cli.main import run\n"
@@ -93,7 +121,7 @@ def test_missing_inputs_and_bad_options_are_refused(model: Path, tmp_path: Path,
     assert (outcome.status, outcome.err) == (2, says)
     outcome = bitwright("convert", model, "--out", tmp_path / "out", "--io-type", "io_strm")
     assert outcome.status == 2
-    assert re.match(r"convert: --io_type: value must be .*'io_parallel' or 'io_stream', not 'io_strm'", outcome.err)
+    assert re.match(r"convert: --io-type: value must be 'io_parallel' or 'io_stream', not 'io_strm'", outcome.err)
     assert not (tmp_path / "out").exists()
 
 
@@ -102,9 +130,9 @@ def test_inspect_shows_every_layer_and_builds_nothing(model: Path, bitwright: Bi
     outcome = bitwright("inspect", model)
     assert outcome.status == 0
     for row in (
-        r"in +│ Input +│ 4 +│ ap_fixed<4,3> +│ -8 \.\. 7",
+        r"in +│ Input +│ 4 +│ ap_fixed<4,3> +│ 2\*\*-1 +│ -8 \.\. 7",
         r"fc +│ Dense, weights ap_fixed<3,2> +│ 3 +│ ap_fixed<\d,\d>",
-        r"act +│ multiply and add, \d+ fraction bits +│ 3 +│ ap_ufixed<3,2,AP_RND_CONV,AP_SAT> +│ 0 \.\. 7",
+        r"act +│ multiply and add, \d+ fraction bits +│ 3 +│ ap_ufixed<3,2,AP_RND_CONV,AP_SAT> +│ 2\*\*-1 +│ 0 \.\. 7",
         r"out +│ Dense, weights xnor +│ 2 +│ ap_fixed<\d,\d>",
     ):
         assert re.search(rf"│ {row}", outcome.out), row

@@ -62,8 +62,9 @@ def test_one_channel_stands_for_all_where_all_have_the_same_function() -> None:
     several, step = [0.3, 0.5], Elementwise("Mul", np.array([0.3, 0.5], np.float32))
     assert accumulator(0.3, 0.1, 5).is_uniform
     assert accumulator([0.3, 0.3], [0.1, 0.1]).is_uniform
-    assert not any(one.is_uniform for one in (accumulator(several), accumulator(0.3, several)))
+    assert not accumulator(several).is_uniform
     assert not accumulator(0.3, 0.0, 0, step).is_uniform
+    assert float(accumulator(0.3, several).hull().noise) == 0.5
     hull = accumulator([0.3, 0.3], 0.1, 5).hull()
     assert (hull.interval.ends, hull.channels, hull.zero_point) == ((-9, 30), 1, 5)
     assert (float(hull.scale), float(hull.noise)) == (0.3, 0.1)

@@ -172,6 +172,24 @@ CASES: dict[str, Case] = {
         s=0.03,
         axesshape=np.array([2, 3]),
     ),
+    "mean of channels last": image(
+        "q = Quant (x, half, zero, four) t = Transpose <perm=[0, 2, 3, 1]> (q) "
+        "c = ReduceMean <keepdims=0> (t, axesshape) y = Quant (c, s, zero, eight)",
+        (9, 3),
+        s=0.03,
+        axesshape=np.array([1, 2]),
+    ),
+    "concat of channels last": image(
+        "q = Quant (x, half, zero, four) r = Relu (q) p = Quant (r, half, zero, four) "
+        "t = Transpose <perm=[0, 2, 3, 1]> (q) u = Transpose <perm=[0, 2, 3, 1]> (p) "
+        "j = Concat <axis=3> (t, u) y = Quant (j, one, zero, four)",
+        (9, 6, 6, 6),
+    ),
+    "average of a power of two before a layer": image(
+        "q = Quant (x, half, zero, four) c = AveragePool <kernel_shape=[2, 2], strides=[2, 2]> (q) "
+        "v = Quant (k, half, zero, four) m = Conv (c, v) " + END,
+        (9, 4, 1, 1),
+    ),
     "padded maximum": image(
         "q = Quant (x, half, zero, four) c = MaxPool <kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]> (q) "
         "y = Quant (c, half, zero, four)",
@@ -320,6 +338,33 @@ def agrees(case: Case) -> LoweredNetwork:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_program_is_what_qonnx_computes(case: Case) -> None:
     agrees(case)
+
+
+@pytest.mark.parametrize("scales", [(0.3, 0.5, 0.2), (0.9, 0.9, 0.2), (0.1, 0.7, 0.4), (0.2, 0.35, 0.6)])
+def test_every_pair_of_codes_of_a_sum_rounds_as_in_float32(scales: tuple[float, float, float]) -> None:
+    """Decimal scales meet halves but for float32's own rounding: no grid of integers does, a table of pairs does."""
+    left, right, result = scales
+    body = (
+        "q = Quant (x, half, zero, four) [wq] v = Quant (w, sv, zero, two) a0 = MatMul (q, v) "
+        "a = Quant (a0, sa, zero, four) [kq] u = Quant (k, su, zero, two) b0 = MatMul (q, u) b = Quant (b0, sb, zero, four) "
+        "s = Add (a, b) "
+        "y = Quant (s, sc, zero, eight)"
+    )
+    every = np.array([[a, b] for a in range(-8, 8) for b in range(-8, 8)], np.float32) * np.float32(0.5)
+    constants = {
+        "w": np.array([[2 * left], [0.0]]),
+        "k": np.array([[0.0], [2 * right]]),
+        "sv": 2 * left,
+        "su": 2 * right,
+        "sa": left,
+        "sb": right,
+        "sc": result,
+    }
+    model = graph(body, (256, 2), (256, 1), **constants)
+    network = lower(model)
+    expected = output_codes(describe(network).output, executed(model, every))
+    assert (program_integers(network, every) == expected).all()
+    assert network.undecided == {}
 
 
 def kinds(name: str) -> list[type]:

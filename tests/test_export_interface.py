@@ -164,7 +164,7 @@ def test_input_codes_are_of_what_the_host_computes_first() -> None:
     kernel = np.random.default_rng(1).normal(0, 1, (3, 2, 1, 2))
     lowered = lower(graph(body, values.shape, (2, 3, 3, 3), k=kernel, c=2.5, s=1 / 3, z=2.0))
     scaled = values * np.float32(2.5) / np.float32(1 / 3) + np.float32(2)
-    assert lowered.host.text() == ("transpose", "multiply by 2.5")
+    assert lowered.host.text() == ("transpose perm [0, 3, 1, 2]", "multiply by 2.5")
     assert (input_codes(lowered, values) == np.floor(np.clip(scaled, -8, 7))).all()
     port = describe(lowered).input
     assert (port.shape, port.network_shape, port.axes) == ((3, 4, 2), (2, 3, 4), (1, 2, 0))  # of what is quantised

@@ -359,8 +359,9 @@ def test_nodes_that_the_output_does_not_need_are_left_out() -> None:
     assert len(agrees(graph(body, (9, 2), (9, 3), w=W)).program.operations) == 2
 
 
-@pytest.mark.parametrize(("tail", "softmax"), [("Softmax", "Softmax"), ("LogSoftmax", "LogSoftmax")])
-def test_final_softmax_is_left_to_the_host_even_behind_an_identity(tail: str, softmax: str) -> None:
+@pytest.mark.parametrize("tail", ["Softmax", "LogSoftmax"])
+def test_final_softmax_is_left_to_the_host_even_behind_an_identity(tail: str) -> None:
+    softmax = f"{tail.lower()} over axis -1"
     plain = lower(graph(f"{DENSE} y = MatMul (q, v)", (1, 2), (1, 3), w=W))
     ends = [f"y = {tail} (m)", f"s = {tail} (m) y = Identity (s)"]
     for end in ends:
