@@ -346,9 +346,8 @@ def test_every_pair_of_codes_of_a_sum_rounds_as_in_float32(scales: tuple[float, 
     left, right, result = scales
     body = (
         "q = Quant (x, half, zero, four) [wq] v = Quant (w, sv, zero, two) a0 = MatMul (q, v) "
-        "a = Quant (a0, sa, zero, four) [kq] u = Quant (k, su, zero, two) b0 = MatMul (q, u) b = Quant (b0, sb, zero, four) "
-        "s = Add (a, b) "
-        "y = Quant (s, sc, zero, eight)"
+        "a = Quant (a0, sa, zero, four) [kq] u = Quant (k, su, zero, two) b0 = MatMul (q, u) "
+        "b = Quant (b0, sb, zero, four) s = Add (a, b) y = Quant (s, sc, zero, eight)"
     )
     every = np.array([[a, b] for a in range(-8, 8) for b in range(-8, 8)], np.float32) * np.float32(0.5)
     constants = {
