@@ -303,10 +303,22 @@ def _placed(
             f"accumulator must stay below 2**53, where float64 is exact, not reach {operation.magnitude(form)}",
             "use fewer bits for weights or activations, or scales that are whole multiples of each other",
         )
+    if more.any() and _is_exact_beside(operation, form, scale, more):
+        more = np.zeros(filters)
     noise = _noise(state, source, operation, scale, more)
     state.add(operation)
     kept = np.asarray(scale[0]) if uniform else scale
     return Lowered(operation.name, kept, np.zeros(0, np.int64), steps, noise=noise if noise.any() else np.zeros(()))
+
+
+def _is_exact_beside(operation: Linear, form: Format, scale: Doubles, bias: Doubles) -> bool:
+    """Return whether sums and a bias that waits are exact in float32: multiples of one power of two, below 2**24."""
+    if not all(map(is_power_of_two, np.unique(scale).tolist())):
+        return False
+    room = EXACT_FLOAT32 / (operation.magnitudes(form) + bias / scale + 1)
+    finer = np.exp2(np.floor(np.log2(np.maximum(room, 1.0))))  # that the grid may be for all sums to stay below 2**24
+    steps = bias / scale * finer
+    return bool((room > 1).all() and (steps == np.rint(steps)).all())
 
 
 def _noise(state: LoweringState, source: Lowered, operation: Linear, scale: Doubles, more: Doubles) -> Doubles:

@@ -4,11 +4,13 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
@@ -141,7 +143,8 @@ def run_csim(
     if todo:
         with _workers(min(processes or os.cpu_count() or 1, len(todo)), library, project, program) as pool:
             try:
-                waiting = {pool.submit(_simulate, codes[s : s + CHUNK], finished[s]) for s in todo}
+                with _without_main():
+                    waiting = {pool.submit(_simulate, codes[s : s + CHUNK], finished[s]) for s in todo}
                 while waiting:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     for future in done:
@@ -186,9 +189,23 @@ def _run_some(library: Path, project: Path, program: Program, codes: Integers, s
     """Simulate inputs in a process of their own, at least one, and no further one once the seconds are over."""
     with _workers(1, library, project, program) as pool:
         try:
-            return pool.submit(_simulate_some, codes, seconds).result()
+            with _without_main():
+                simulated = pool.submit(_simulate_some, codes, seconds)
+            return simulated.result()
         except BrokenProcessPool as error:
             raise _death(library) from error
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let processes start without the user's script: spawned ones would run it again, where it guards itself not."""
+    main = sys.modules["__main__"]
+    file, spec = getattr(main, "__file__", None), main.__spec__
+    main.__file__, main.__spec__ = None, None
+    try:
+        yield
+    finally:
+        main.__file__, main.__spec__ = file, spec
 
 
 def _workers(count: int, library: Path, project: Path, program: Program) -> ProcessPoolExecutor:

@@ -84,6 +84,11 @@ CASES: dict[str, Case] = {
         "q = Quant (x, half, zero, four) v = Quant (w, half, zero, four) m = Gemm (q, v, c) " + END,
         c=RNG.normal(0, 2, 5),
     ),
+    "float bias on a finer power of two": vector(
+        "q = Quant (x, half, zero, four) v = Quant (w, one, zero, three) m = Gemm (q, v, c) "
+        "y = Quant (m, one, zero, eight)",
+        c=np.array([0.25, 0.75, -0.25, 0.5, 0.125]),
+    ),
     "bias of another scale": vector(
         "q = Quant (x, half, zero, four) v = Quant (w, half, zero, four) b = Quant (c, s, zero, eight) "
         f"m = Gemm (q, v, b) {END}",

@@ -23,8 +23,7 @@ def test_example_of_the_library_runs(tmp_path: Path) -> None:
     model = graph(body, (1, 4), (1, 2), w=rng.normal(0, 1, (4, 3)), k=rng.normal(0, 1, (3, 2)), s=0.3)
     save(model, tmp_path / "model.onnx")
     np.save(tmp_path / "inputs.npy", rng.normal(0, 2, (50, 4)).astype(np.float32))
-    finished = subprocess.run(
-        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    (tmp_path / "example.py").write_text(example)
+    finished = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert (tmp_path / "project" / "firmware" / "bitwright.cpp").is_file()
