@@ -9,7 +9,7 @@ from bitwright.export.activation_levels import levels_of, positional, same_level
 from bitwright.export.doubts import doubts, table_doubts
 from bitwright.export.line import Line
 from bitwright.export.multiply_add import find_multiply_add
-from bitwright.export.operations import MultiplyAdd, Operation, Requantize, Table, Threshold
+from bitwright.export.operations import Affine, MultiplyAdd, Operation, Requantize, Table, Threshold
 from bitwright.export.quantizer import ActivationQuantizer, Quantizer, is_power_of_two
 from bitwright.export.step_function import MOST_VALUES, NotMonotoneError, StepFunction
 from bitwright.quant.bipolar import Bipolar, Format
@@ -31,12 +31,14 @@ class Activation:
         undecided: Sums, over all channels, whose code in the network depends on the order of adding float32 numbers.
         ties: Those of them that lie on a rounding boundary itself: the last bit of float32 decides them by chance.
         sums: All sums, over all channels.
+        before: What prepares the codes for the operation, if anything must.
     """
 
     operation: Operation
     undecided: int = 0
     ties: int = 0
     sums: int = 1
+    before: Operation | None = None
 
 
 def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuantizer) -> Activation:
@@ -129,30 +131,32 @@ def agrees(operation: MultiplyAdd | Requantize, format: Format, steps: StepFunct
 
 
 def _table(name: str, source: Accumulator, quantizer: ActivationQuantizer) -> Activation:
-    """Tabulate a function that rises and falls: of every code that can occur, one table for all channels."""
+    """Tabulate a function that rises and falls, of every code that can occur: once, where it is one for all channels.
+
+    Where each channel has its own, an addition puts the channels' codes one behind the other, and one table has all.
+    """
     level, _ = levels_of(source, quantizer)
     lowest, highest = source.interval.ends
-    if isinstance(source.format, Bipolar) or highest - lowest >= MOST_ENTRIES:
+    shared = source.is_uniform and same_levels(level, source)
+    one = source.hull() if shared else source
+    size = (highest - lowest + 1) * one.channels
+    if isinstance(source.format, Bipolar) or size > MOST_ENTRIES:
         raise ValueError(
-            f"a function that rises and falls must have at most {MOST_ENTRIES} codes before it, not "
-            f"{highest - lowest + 1}; put a quantiser before it, or use a monotone activation"
+            f"a function that rises and falls must have at most {MOST_ENTRIES} codes before it, over all channels that "
+            f"differ, not {size}; put a quantiser of one scale before it, or use a monotone activation"
         )
-    if not (source.is_uniform and same_levels(level, source)):
-        raise ValueError(
-            "a function that rises and falls must be the same for every channel, not one each; "
-            "put a quantiser of one scale before it, or use a monotone activation"
-        )
-    one = source.hull()
-    codes = np.arange(lowest, highest + 1)[:, None]
-    lowest_code, form = quantizer.range[0], quantizer.format()
-    spacing = 2 if quantizer.bipolar else 1
-    entries = lowest_code + spacing * level(codes, one)[:, 0]
+    codes = np.clip(np.arange(lowest, highest + 1)[:, None], one.interval.lowest, one.interval.highest)  # (V, C)
+    found = level(codes, one)
     undecided, ties = table_doubts(one, level, codes) if source.noise.any() else (0, 0)
-    if one.is_positional and (level(codes, one) != level(codes, one, at_the_end=True)).any():
+    if one.is_positional and (found != level(codes, one, at_the_end=True)).any():
         raise ValueError(positional(source))
-    return Activation(
-        Table(name, source.operation, entries, lowest, form),
-        undecided * source.channels,
-        ties * source.channels,
-        entries.size * source.channels,
-    )
+    spacing = 2 if quantizer.bipolar else 1
+    entries = (quantizer.range[0] + spacing * found).T.reshape(-1)  # channel by channel
+    many = source.channels if shared else 1
+    doubts_and_sums = undecided * many, ties * many, entries.size * many
+    if shared:
+        return Activation(Table(name, source.operation, entries, lowest, quantizer.format()), *doubts_and_sums)
+    ones, starts = np.ones(source.channels, np.int64), len(codes) * np.arange(source.channels) - lowest
+    index = Affine(f"{name}_index", source.operation, ones, starts, 0)
+    table = Table(name, index.name, entries, 0, quantizer.format())
+    return Activation(table, *doubts_and_sums, before=index)

@@ -24,7 +24,8 @@ def levels_of(source: Accumulator, quantizer: ActivationQuantizer) -> tuple[Call
 
 def tabulated(level: Callable[..., Integers], source: Accumulator, levels: int, off: float = 0.0) -> StepFunction:
     """Find the steps; of one channel for all where all have the same function."""
-    one = source.hull() if source.is_uniform and same_levels(level, source) else None
+    equal = off == 0 or bool((source.noise == source.noise.flat[0]).all())  # noise too is one for all channels
+    one = source.hull() if equal and source.is_uniform and same_levels(level, source) else None
     subject = one or source
 
     def of_subject(codes: Integers) -> Integers:

@@ -128,6 +128,8 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
         )
     if activation.undecided:
         state.undecided[name] = min(1.0, activation.undecided / activation.sums)
+    if activation.before is not None:
+        state.names.add(state.add(activation.before))
     state.add(activation.operation)
     state.tensors[node.output[0]] = Lowered(
         name,

@@ -138,11 +138,14 @@ def _computed(
     total: Sum,
 ) -> Integers:
     """Return what a sum's own operations and its activation give for pairs of codes ``(V, C)``."""
+    if activation.before is not None:
+        added = [*added, activation.before]
     results = {total.left.source.operation: codes[0], total.right.source.operation: codes[1]}
     for operation in added:
         formats = [state.tensor(name).format for name in operation.sources]
         results[operation.name] = operation.compute([results[name] for name in operation.sources], formats)
-    return activation.operation.compute([results[total.name]], [state.tensor(total.name).format])
+    (read,) = activation.operation.sources
+    return activation.operation.compute([results[read]], [state.tensor(total.name).format])
 
 
 def accumulator_of(state: LoweringState, source: Lowered) -> Accumulator:

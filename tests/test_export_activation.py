@@ -16,7 +16,7 @@ from bitwright.export.accumulator import Accumulator
 from bitwright.export.activation import Activation, agrees, lower_activation
 from bitwright.export.elementwise import Elementwise, Pair, Step
 from bitwright.export.kernel import Kernel
-from bitwright.export.operations import Integers, Interval, MultiplyAdd, Operation, Requantize, Table, Threshold
+from bitwright.export.operations import Affine, Integers, Interval, MultiplyAdd, Operation, Requantize, Table, Threshold
 from bitwright.export.quantizer import ROUNDINGS, Floats, Quantizer, Truncation
 from bitwright.export.step_function import tabulate
 from bitwright.quant.bipolar import Bipolar, Format
@@ -475,22 +475,24 @@ def test_function_that_is_no_number_somewhere_is_refused() -> None:
 
 def test_function_that_rises_and_falls_over_too_many_codes_is_refused() -> None:
     says = (
-        "a function that rises and falls must have at most 16384 codes before it, not 20001; "
-        "put a quantiser before it, or use a monotone activation"
+        "a function that rises and falls must have at most 16384 codes before it, over all channels that differ, "
+        "not 20001; put a quantiser of one scale before it, or use a monotone activation"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
         lowered((kernel("Abs"),), quantizer_of(4), (-10000, 10000))
 
 
 @pytest.mark.parametrize("scale", [np.array(0.5, np.float32), np.array([0.5, 0.25, 0.5], np.float32)])
-def test_function_that_rises_and_falls_in_its_own_way_a_channel_is_refused(scale: Floats) -> None:
+def test_function_that_rises_and_falls_in_its_own_way_a_channel_takes_one_part_of_a_table_each(scale: Floats) -> None:
     steps: tuple[Step, ...] = (*NORM, kernel("Abs")) if scale.ndim == 0 else (kernel("Abs"),)
-    says = (
-        "a function that rises and falls must be the same for every channel, not one each; "
-        "put a quantiser of one scale before it, or use a monotone activation"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-        lowered(steps, replace(quantizer_of(4), scale=scale))
+    quantizer = replace(quantizer_of(4), scale=scale)
+    source = source_of(steps, (-20, 30))
+    activation = lower_activation("act", source, quantizer)
+    assert isinstance(activation.before, Affine)
+    codes = np.arange(-20, 31)[:, None] * np.ones(3, np.int64)
+    found = run(activation.operation, run(activation.before, codes))
+    assert (found == quantizer.codes(source.values(codes))).all()
+    assert len({tuple(column) for column in found.T.tolist()}) > 1
 
 
 PLACES: dict[str, Literal["Elu", "HardSwish"]] = {"rising": "Elu", "rising and falling": "HardSwish"}

@@ -322,6 +322,12 @@ CASES: dict[str, Case] = {
         f"function {kind}": vector(f"{DENSE} f = {kind} (m) y = Quant (f, s, zero, eight)", s=0.04)
         for kind in (*RISING, *OTHERS)
     },
+    "a table for each channel": vector(
+        f"{DENSE} a = Mul (m, g) b = Add (a, h) f = HardSwish (b) y = Quant (f, s, zero, eight)",
+        g=RNG.normal(0, 1, 5),
+        h=RNG.normal(0, 1, 5),
+        s=0.04,
+    ),
     "x * sigmoid(x)": vector(f"{DENSE} f = Sigmoid (m) g = Mul (m, f) y = Quant (g, s, zero, eight)", s=0.04),
 }  # fmt: skip
 
