@@ -113,6 +113,8 @@ class Kernel:
 
     def line(self, line: Line) -> Line:
         """Return the line after this step; none where the step bends it."""
+        if self.kind == "Neg":
+            return Line(-line.slope, -line.offset)
         if self.kind != "BatchNormalization":
             return line.bent()
         scale, bias, mean, variance = (self.constants[name].astype(np.float64) for name in self.node.input[1:])

@@ -22,6 +22,19 @@ RESERVED = {
 }
 
 
+KEYWORDS = frozenset(
+    """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl
+    const const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit export
+    extern false float for friend goto if inline int long main mutable namespace new noexcept not not_eq nullptr
+    operator or or_eq private protected public register reinterpret_cast return short signed sizeof static
+    static_assert static_cast std struct switch template this thread_local throw true try typedef typeid typename
+    union unsigned using virtual void volatile wchar_t while xor xor_eq
+    """.split()  # noqa: SIM905 - a list of eighty strings reads worse
+)
+"""Words of C++ (ISO/IEC 14882:2017, table 5), and two names that nothing else may have."""
+
+
 def layer_name(node: NodeProto, taken: set[str]) -> str:
     """Return a unique C++ identifier for a node: its module's name in PyTorch, or else its operator's.
 
@@ -33,7 +46,7 @@ def layer_name(node: NodeProto, taken: set[str]) -> str:
     name = re.sub(r"\W", "_", name, flags=re.ASCII)
     if not name[0].isalpha():
         name = f"layer_{name}"
-    return unique_name(f"{name}_layer" if name in RESERVED else name, taken)
+    return unique_name(f"{name}_layer" if name in RESERVED | KEYWORDS else name, taken)
 
 
 def unique_name(name: str, taken: set[str]) -> str:

@@ -63,3 +63,8 @@ def test_names_are_unique_and_remembered() -> None:
     assert [layer_name(node("fc"), taken) for _ in range(3)] == ["fc", "fc_1", "fc_2"]
     assert layer_name(node("fc_1"), taken) == "fc_1_1"
     assert taken == {"fc", "fc_1", "fc_2", "fc_1_1"}
+
+
+@pytest.mark.parametrize("word", ["int", "class", "xor", "main"])
+def test_word_of_cpp_is_no_name_of_a_layer(word: str) -> None:
+    assert layer_name(helper.make_node("Relu", ["x"], ["y"], name=word), set()) == f"{word}_layer"
