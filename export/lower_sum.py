@@ -17,6 +17,9 @@ from bitwright.export.quantizer import ActivationQuantizer
 COARSEST_BITS = 4
 """Of the multipliers that bring two branches to one grid: where the search for the fewest begins."""
 
+FEW = 2.0**-10
+"""Share of pairs that may differ by chance."""
+
 MOST_PAIRS = 1 << 21
 """Pairs of codes, over all channels, that are tried for each number of bits."""
 
@@ -37,7 +40,7 @@ def settled_sum(
 
     1. multipliers of the fewest bits with which every pair has the network's code;
     2. where there are none, a table of all pairs;
-    3. where that is too large, the finest grid; the pairs that differ are counted as decided by the last bit.
+    3. where that is too large, the finest grid; the pairs that differ are counted, and refused where they are many.
 
     Args:
         state: Has the sum on the finest grid; gets what replaces it.
@@ -78,7 +81,8 @@ def settled_sum(
         return replace(finest, undecided=0, ties=0)
     if may_change and len(wanted) <= MOST_ENTRIES and (wanted == wanted[:, :1]).all():
         return Activation(_table(state, name, source, quantizer, wanted[:, 0]))
-    return replace(finest, undecided=differing, ties=differing, sums=wanted.size)
+    by_chance = differing <= FEW * wanted.size  # else the scales meet the boundaries, but for their last bits
+    return replace(finest, undecided=differing, ties=0 if by_chance else differing, sums=wanted.size)
 
 
 def _pairs(state: LoweringState, left: Branch, right: Branch) -> tuple[Integers, Integers] | None:
