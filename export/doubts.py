@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bitwright.export.accumulator import UNIT_ROUNDOFF, Accumulator
+from bitwright.export.accumulator import Accumulator
 from bitwright.export.activation_levels import levels_of, tabulated
+from bitwright.export.line import Line
 from bitwright.export.operation import Integers
 from bitwright.export.quantizer import ActivationQuantizer
 from bitwright.export.step_function import StepFunction
@@ -22,9 +24,6 @@ FINE = 2.0**-24
 
 HALF_STRAIGHT = ("Clip", "LeakyRelu", "PRelu", "Relu", "ThresholdedRelu")
 """Functions that leave their value as it is on one side."""
-
-FEW_ROUNDINGS = 4 * UNIT_ROUNDOFF
-"""Relative error of a few operations of float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,29 +64,45 @@ def doubts(source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunct
 
 def table_doubts(one: Accumulator, level: Callable[..., Integers], codes: Integers) -> tuple[int, int]:
     """Count the same for one channel whose function rises and falls, on codes ``(V, 1)``."""
-
-    def differ(source: Accumulator) -> int:
-        middle, below, above = (level(codes, source, off) for off in (0.0, -1.0, 1.0))
-        return int(((below != middle) | (above != middle)).sum())
-
-    return differ(one), differ(_slightly_off(one, codes))
+    return int(_differing(one, level, codes).sum()), int(_differing(_almost_exact(one, codes), level, codes).sum())
 
 
-def _slightly_off(source: Accumulator, codes: Integers) -> Accumulator:
-    """Return an accumulator whose noise is that of a few roundings, for each code."""
+def _differing(source: Accumulator, level: Callable[..., Integers], codes: Integers) -> NDArray[np.bool_]:
+    """Return at which codes ``(V, C)`` the noise changes the level."""
+    middle, below, above = (level(codes, source, off) for off in (0.0, -1.0, 1.0))
+    return np.asarray((below != middle) | (above != middle))
+
+
+def _almost_exact(source: Accumulator, codes: Integers) -> Accumulator:
+    """Return an accumulator that is computed in float64, of the noise that float64 has, for each code ``(V, C)``."""
     exact = np.maximum(np.abs(codes - source.zero_point), 1) * np.abs(source.scale)
-    return replace(source, noise=np.minimum(FEW_ROUNDINGS * exact, source.noise))
+    return replace(source, noise=np.minimum(TIE * exact, source.noise), fine=True)
 
 
 def _ties(source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunction) -> int:
     """Count the sums beside a step whose exact value lies on the step's own boundary.
 
-    A curve such as a sigmoid meets no boundary but by chance; what is straight on one side is taken as that side.
+    What is straight on one side is taken as that side. On a line, the exact value itself is looked at; on a curve, and
+    on what steps by itself such as ``Ceil``, whether float64's last bits take the sum over the boundary.
     """
+    first, last = steps.thresholds.T, source.interval.highest
+    sides = (first, np.where(first > last, last, first - source.interval.stride))  # of each step, (K, C)
+    inside = [(codes >= source.interval.lowest) & (codes <= last) for codes in sides]
     half_straight = tuple(step for step in source.steps if step.kind not in HALF_STRAIGHT)
     line = replace(source, steps=half_straight).line()
-    if not line.is_straight:
-        return 0
+    if line.is_straight:
+        near = [_on_boundary(line, source, quantizer, steps, codes) for codes in sides]
+    else:
+        level, _ = levels_of(source, quantizer)
+        reached = [np.clip(codes, source.interval.lowest, last) for codes in sides]
+        near = [_differing(_almost_exact(source, codes), level, codes) for codes in reached]
+    return int(sum((among & at).sum() for among, at in zip(inside, near, strict=True)))
+
+
+def _on_boundary(
+    line: Line, source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunction, codes: Integers
+) -> NDArray[np.bool_]:
+    """Return which of the codes ``(K, C)`` beside each step a line takes to the step's boundary."""
     scale = np.broadcast_to(np.asarray(quantizer.scale, np.float64).reshape(-1), (source.channels,))
     slope, offset = line.slope / scale, line.offset / scale + quantizer.zero_point
     lowest, highest = quantizer.range
@@ -99,11 +114,6 @@ def _ties(source: Accumulator, quantizer: ActivationQuantizer, steps: StepFuncti
         boundaries = [upper.astype(np.float64), upper - 1.0]
     else:
         boundaries = [upper - 0.5]
-    first, last = steps.thresholds.T, source.interval.highest
-    count = 0
-    for codes in (first, np.where(first > last, last, first - source.interval.stride)):  # (K, C)
-        inside = (codes >= source.interval.lowest) & (codes <= last) & (np.abs(slope) > FINE)
-        reached = slope * codes + offset
-        near = [np.abs(reached - at) <= TIE * np.maximum(1.0, np.abs(reached)) for at in boundaries]
-        count += int((inside & np.any(near, axis=0)).sum())
-    return count
+    reached = slope * codes + offset
+    near = [np.abs(reached - at) <= TIE * np.maximum(1.0, np.abs(reached)) for at in boundaries]
+    return np.asarray((np.abs(slope) > FINE) & np.any(near, axis=0))

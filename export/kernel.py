@@ -40,6 +40,14 @@ POSITIONAL = ("Celu", "Cos", "Elu", "Exp", "Gelu", "HardSwish", "Log", "Mish", "
 SMOOTH = ("HardSigmoid", "Sigmoid", "Softsign", "Tanh")
 """Rising functions that are evaluated in float64 where the sums before them are too many to try."""
 
+ROUNDED: Mapping[str, Callable[[Floats], Floats]] = {
+    "Ceil": np.ceil,
+    "Floor": np.floor,
+    "Round": np.rint,
+    "Sign": np.sign,
+}
+"""Functions that step by themselves. Source: ONNX operators; `Round` takes halves to the even number."""
+
 MOST_ALONE = 1 << 17
 """Values that are computed one by one."""
 
@@ -146,6 +154,8 @@ class Kernel:
                 return np.abs(values)
             case "Neg":
                 return np.asarray(-values)
+            case "Ceil" | "Floor" | "Round" | "Sign":
+                return np.asarray(ROUNDED[self.kind](values))
             case _:
                 return self._run(values.astype(np.float32))
 

@@ -118,7 +118,7 @@ class Tally:
             return
         self.lowered += 1
         self.integers += verdict.compared
-        self.undecided += verdict.undecided > 0
+        self.undecided += verdict.undecided
         if verdict.result == "float32 decided otherwise":
             self.decided_otherwise += verdict.different
         if verdict.simulated and target is not None:

@@ -82,7 +82,7 @@ class Verdict:
         where: Of a difference, the two levels; of a crash, the exception and the line of the project.
         detail: Of a difference, the layer and the number of integers; of a crash, the traceback; of a refusal, its
             text.
-        undecided: Sums that float32 does not decide.
+        undecided: Whether there are sums that float32 does not decide.
         simulated: Whether the C simulation was compared.
         compared: Integers at the output of each level.
         different: Of them, those that differ from the program's.
@@ -92,7 +92,7 @@ class Verdict:
     result: Result
     where: str = ""
     detail: str = ""
-    undecided: int = 0
+    undecided: bool = False
     simulated: bool = False
     compared: int = 0
     different: int = 0
@@ -236,8 +236,8 @@ def _examine(case: Case, target: Target | None, folder: Path) -> Verdict:
     except Exception as error:  # noqa: BLE001 - a crash is what is looked for
         return crash(error)
     seconds = time.process_time() - started
-    sums = int(sum(network.undecided.values()))
-    doubtful = not case.exact and (bool(sums) or network.output_noise >= 0.5)
+    undecided = any(network.undecided.values())
+    doubtful = not case.exact and (undecided or network.output_noise >= 0.5)
     compared = 0
     try:
         levels = _Levels(case, network, doubtful)
@@ -259,7 +259,7 @@ def _examine(case: Case, target: Target | None, folder: Path) -> Verdict:
             difference.result,
             difference.where,
             difference.detail,
-            sums,
+            undecided,
             target is not None,
             compared,
             difference.different,
@@ -269,7 +269,7 @@ def _examine(case: Case, target: Target | None, folder: Path) -> Verdict:
         return _refused(str(error)) if _is_proper(str(error)) else crash(error)
     except Exception as error:  # noqa: BLE001 - as above
         return crash(error)
-    return Verdict("equal", undecided=sums, simulated=target is not None, compared=compared, seconds=seconds)
+    return Verdict("equal", undecided=undecided, simulated=target is not None, compared=compared, seconds=seconds)
 
 
 def _as_read(model: ModelWrapper, folder: Path) -> ModelWrapper:

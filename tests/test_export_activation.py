@@ -361,6 +361,24 @@ NORM: tuple[Step, ...] = (
 )
 
 
+@pytest.mark.parametrize(
+    ("kind", "quantizer"),
+    [
+        ("Erf", quantizer_of(1, signed=True, bipolar=True)),
+        ("Tanh", quantizer_of(1, signed=True, bipolar=True)),
+        ("Ceil", quantizer_of(4, signed=True, scale=1.73)),
+        ("Floor", quantizer_of(4, signed=True, scale=1.73)),
+    ],
+)
+def test_zero_is_a_tie_of_a_function_that_steps_there(kind: str, quantizer: Quantizer) -> None:
+    """Found by `make fuzz`: the sum 0 of float32 is 1e-8 or -1e-8."""
+    kernel = Kernel(kind, helper.make_node(kind, ["a"], ["b"]), {}, 20)
+    interval = Interval(np.full(CHANNELS, -5), np.full(CHANNELS, 5))
+    source = Accumulator("fc", FORMAT, interval, np.array(0.37), (kernel,), noise=np.array(1e-6))
+    activation = lower_activation("act", source, quantizer)
+    assert activation.undecided == activation.ties == CHANNELS
+
+
 @pytest.mark.parametrize("bit_width", [1, 2, 3, 6])
 def test_relu_and_a_power_of_two_scale_are_a_shift(bit_width: int) -> None:
     operation = lowered((Elementwise("Relu"),), quantizer_of(bit_width))
