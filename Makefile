@@ -75,7 +75,7 @@ test-all: check ## The tests and those that take minutes
 	$(PYTEST) -m 'slow or not slow' --timeout 5400
 
 fuzz: $(INSTALLED) ## Random networks at every level: FUZZ="--seconds 3600", FUZZ=--help
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py $(FUZZ)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/fuzz.py $(FUZZ)
 
 bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
 	$(BIN)/python -m bitwright.cli.benchmark
