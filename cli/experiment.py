@@ -46,6 +46,11 @@ class Experiment(BaseModel):
                 "model.batch_norm: value must be true where a width of recipe is 1, not false; "
                 "binary layers have no bias"
             )
+        if self.model.batch_norm and self.train.batch_size == 1:
+            raise ValueError(
+                "train.batch_size: value must be at least 2 for model.batch_norm = true, not 1; "
+                "one image has no deviation"
+            )
         if self.data.name == "jets" and self.train.shift_pixels:
             raise ValueError(
                 f"train.shift_pixels: value must be 0 for data.name = 'jets', not {self.train.shift_pixels}; "

@@ -13,6 +13,7 @@ from bitwright.cli.stage_export import load_program, run_level, save_array, writ
 from bitwright.cli.stage_hls import judge, simulate, write
 from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork, lower
+from bitwright.export.lower_quantize import MOST_BITS
 from bitwright.export.operations import Integers
 from bitwright.export.pass_input_type import quantize_input
 from bitwright.export.pass_softmax import remove_final_softmax
@@ -22,9 +23,12 @@ from bitwright.hls.csim_build import Headers
 from bitwright.hls.target import Target
 from bitwright.hls.verification import Verification
 from bitwright.quant.bipolar import Bipolar
-from bitwright.quant.fixed_point import parse_ap_fixed
+from bitwright.quant.fixed_point import FixedPoint, parse_ap_fixed
 
 SEED = 1
+
+MOST_SHIFT = 100
+"""Bits of an input's fraction, or of what is left out before the binary point: float32 divides by such steps."""
 
 
 def convert(
@@ -57,7 +61,7 @@ def convert(
     """
     graph = read_graph(model, input_type)
     network = lower(graph, str(model), allow_approximate=allow_approximate)
-    values = random_inputs(network, samples) if inputs is None else read_inputs(inputs, network)
+    values = random_inputs(model, network, samples) if inputs is None else read_inputs(inputs, network)
     run = RunFolder(folder)
     run.create()
     run.lock()
@@ -87,13 +91,31 @@ def read_graph(model: Path, input_type: str | None) -> ModelWrapper:
     Raises:
         ValueError: If the file or the type is refused.
     """
+    form = None if input_type is None else _input_format(input_type)
     graph = load(model)
-    if input_type is None:
+    if form is None:
         return graph
     try:
-        return quantize_input(graph, parse_ap_fixed(input_type))
+        return quantize_input(graph, form)
     except ValueError as error:
         raise ValueError(f"{model}: {error}") from error
+
+
+def _input_format(text: str) -> FixedPoint:
+    try:
+        form = parse_ap_fixed(text)
+    except ValueError as error:
+        raise _input_type_error(text) from error
+    if form.width > MOST_BITS or abs(form.fractional) > MOST_SHIFT:
+        raise _input_type_error(text)
+    return form
+
+
+def _input_type_error(text: str) -> ValueError:
+    return ValueError(
+        f"--input-type: type must be ap_[u]fixed<W,I> or ap_[u]int<W> of 1 to {MOST_BITS} bits, W - I from "
+        f"{-MOST_SHIFT} to {MOST_SHIFT}, not {text!r}; try ap_ufixed<8,0>"
+    )
 
 
 def read_inputs(path: Path, network: LoweredNetwork) -> NDArray[np.float32]:
@@ -123,7 +145,7 @@ def read_inputs(path: Path, network: LoweredNetwork) -> NDArray[np.float32]:
     return found.astype(np.float32)
 
 
-def random_inputs(network: LoweredNetwork, samples: int) -> NDArray[np.float32]:
+def random_inputs(model: Path, network: LoweredNetwork, samples: int) -> NDArray[np.float32]:
     """Return inputs that lead evenly to all codes of the input quantiser, the same on every call.
 
     Raises:
@@ -134,4 +156,8 @@ def random_inputs(network: LoweredNetwork, samples: int) -> NDArray[np.float32]:
     codes = np.array([-1, 1]) if isinstance(form, Bipolar) else np.arange(form.lowest, form.highest + 1)
     note(f"convert: {samples} random inputs, seed {SEED}")
     drawn = generator.choice(codes, (samples, *network.input_layout.shape))
-    return network.host.inverse(network.input_quantizer.values(drawn))
+    values = network.input_quantizer.values(drawn)
+    try:
+        return network.host.inverse(values)
+    except ValueError as error:
+        raise ValueError(f"{model}: {error}") from error

@@ -79,7 +79,8 @@ def run_levels(experiment: Experiment, run: RunFolder, data_dir: Path | None, *,
         return output_codes(port, run_torch(network, test_values(), count))
 
     def qonnx_level(count: Callable[[int], None]) -> Integers:
-        return output_codes(port, run_qonnx(remove_final_softmax(load(run.qonnx)), test_values(), count))
+        graph = load(run.qonnx, made_by="bitwright export")
+        return output_codes(port, run_qonnx(remove_final_softmax(graph), test_values(), count))
 
     def program_level(count: Callable[[int], None]) -> Integers:
         return load_program(run)(load_array(run.inputs), count)
@@ -173,7 +174,7 @@ def _write_inputs(experiment: Experiment, run: RunFolder, data_dir: Path | None,
 
 def load_program(run: RunFolder) -> Program:
     """Read the run's integer program."""
-    return read_program(load(run.lowered), str(run.lowered))
+    return read_program(load(run.lowered, made_by="bitwright export"), str(run.lowered))
 
 
 def save_array(path: Path, array: Integers | NDArray[np.int32]) -> None:

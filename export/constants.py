@@ -50,7 +50,10 @@ class QuantizedConstant:
             ValueError: If the factor is not positive, or has more axes than the constant.
         """
         if not (np.isfinite(factor).all() and (factor > 0).all()):
-            raise ValueError("factor of quantised weights must be positive and finite, not otherwise; fold its sign")
+            wrong = factor[~(np.isfinite(factor) & (factor > 0))].flat[0]
+            raise ValueError(
+                f"factor of quantised weights must be positive and finite, not {wrong}; put the sign into the weights"
+            )
         scale = np.asarray(self.scale * factor, np.float32)
         if np.broadcast_shapes(scale.shape, self.codes.shape) != self.codes.shape:
             raise ValueError(

@@ -72,6 +72,8 @@ class Interface:
         host_after: Steps after the output.
         undecided: Share of the sums before a layer's quantiser that float32 may round either way: PyTorch's and
             onnxruntime's own order of adding decides them. None where every scale is a power of two.
+        raw_shape: Of the network's own input, without the batch axis: what ``host_before`` begins with. The host may
+            transpose or reshape it before the chip's.
     """
 
     input: Port
@@ -79,6 +81,7 @@ class Interface:
     host_before: tuple[str, ...]
     host_after: tuple[str, ...]
     undecided: Mapping[str, float]
+    raw_shape: tuple[int, ...]
 
     def text(self) -> str:
         """Return `interface.json`."""
@@ -109,6 +112,7 @@ def describe(network: LoweredNetwork, raw_scale: float = 1.0) -> Interface:
         host_before=tuple(before),
         host_after=(network.softmax.lower(),) if network.softmax else (),
         undecided=dict(network.undecided),
+        raw_shape=network.host.input[1],
     )
 
 
@@ -158,6 +162,8 @@ def read_interface(path: Path) -> Interface:
             host_before=tuple(found["host_before"]),
             host_after=tuple(found["host_after"]),
             undecided={str(name): float(share) for name, share in found["undecided"].items()},
+            # Files of older versions do not say it
+            raw_shape=tuple(int(size) for size in found.get("raw_shape", found["input"]["network_shape"])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -237,7 +237,7 @@ def _output_line(final: Lowered, program: Program) -> Line:
         )
     if not line.slope.all():
         raise RefusalError(
-            f"slope of every score must not be 0, as that of score {int((line.slope == 0).argmax())} is",
+            f"slope of every score must be another number than 0, not 0 as of score {int((line.slope == 0).argmax())}",
             "train again; a batch norm's weight is zero",
         )
     return Line(*(np.tile(values, prod(positions)) for values in (line.slope, line.offset)))

@@ -34,7 +34,7 @@ def arranged(state: LoweringState, source: Lowered, order: Integers) -> Lowered:
         return source
     moves = find_moves(order)
     if moves is None or len(moves.split) > MOST_AXES:
-        raise RefusalError("values must be reordered by one transpose, not as here", "reshape in the network's order")
+        raise RefusalError("values must be reordered by one transpose, not by more", "reshape in the network's order")
     name, view = source.operation, source.view
     if moves.axes != tuple(range(len(moves.axes))):
         name = _reshaped(state, name, moves.split)
@@ -70,7 +70,7 @@ def _moved(values: Kind, shape: Shape, order: Integers) -> Kind:
     ordered = np.broadcast_to(values, shape).reshape(-1)[order].reshape(-1, order.shape[-1])
     if not (ordered == ordered[0]).all():
         raise RefusalError(
-            "scales and constants must not differ along the channels that are moved to another axis, as they do",
+            "scales and constants must be one for all channels that are moved to another axis, not one a channel",
             "put a quantiser of one scale before it",
         )
     return cast(Kind, ordered[0])

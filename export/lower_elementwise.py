@@ -39,7 +39,7 @@ def lower_elementwise(state: LoweringState, node: NodeProto) -> None:
     if swapped and node.op_type == "Div":
         raise RefusalError("constant must be the divisor, not the dividend", "multiply by it instead")
     if node.op_type == "Div" and not constant.all():
-        raise RefusalError("divisor must not be 0, as it is", "train again; a scale has vanished")
+        raise RefusalError("divisor must be another number than 0, not 0", "train again; a scale has vanished")
     kind = "RSub" if swapped and node.op_type == "Sub" else node.op_type
     step = Elementwise(kind, constant)  # type: ignore[arg-type]
     state.tensors[node.output[0]] = replace(source, steps=(*source.steps, step))

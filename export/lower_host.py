@@ -80,8 +80,9 @@ class HostSteps:
                 case "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze":
                     pass
                 case other:
+                    kind = "Mul by 0" if other == "Mul" else other
                     raise ValueError(
-                        f"inputs: file must be given where the host computes {other} first, not missing; give --inputs"
+                        f"inputs must be given where the host computes {kind} first, not missing; give --inputs"
                     )
         return found.reshape(len(values), *self.input[1]).astype(np.float32)
 
@@ -123,6 +124,7 @@ def lower_on_host(state: LoweringState, node: NodeProto) -> bool:
     if node.op_type not in HOST or len(computed) != 1:
         return False
     _refuse_batch(state, node, computed[0])
+    _refuse_infinite(state, node)
     state.host_nodes.append(node)
     state.host.add(node.output[0])
     return True
@@ -144,6 +146,16 @@ def _refuse_batch(state: LoweringState, node: NodeProto, name: str) -> None:
         )
 
 
+def _refuse_infinite(state: LoweringState, node: NodeProto) -> None:
+    """Refuse constants that are no numbers; `Clip` may be open at one end."""
+    for name in filter(None, node.input):
+        value = state.model.get_initializer(name)
+        if value is None or value.dtype.kind != "f":
+            continue
+        if np.isnan(value).any() or (node.op_type != "Clip" and np.isinf(value).any()):
+            raise RefusalError(f"constant {name} must be finite, not NaN or infinite", "check it")
+
+
 def host_steps(state: LoweringState, model: ModelWrapper) -> HostSteps:
     """Return what leads from the network's input to the quantised tensor."""
     needed, nodes = {state.input_name}, []
@@ -156,7 +168,4 @@ def host_steps(state: LoweringState, model: ModelWrapper) -> HostSteps:
     constants = {name: model.get_initializer(name) for name in names if model.get_initializer(name) is not None}
     name = model.graph.input[0].name
     shape = tuple(model.get_tensor_shape(name))[1:]
-    for value in constants.values():
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise RefusalError("constants before the first quantiser must be finite, not NaN or infinite", "check them")
     return HostSteps(tuple(nodes), constants, (name, shape), state.input_name, state.opset)

@@ -95,7 +95,8 @@ def _branch(state: LoweringState, source: Lowered) -> Branch:
             noise += 4 * UNIT_ROUNDOFF * (np.abs(ends * line.slope).max(axis=0) + np.abs(line.offset))
     if not line.slope.all():
         raise RefusalError(
-            f"slope of every channel must not be 0, as that of channel {int((line.slope == 0).argmax())} is",
+            "slope of every channel must be another number than 0, "
+            f"not 0 as of channel {int((line.slope == 0).argmax())}",
             "train again; a batch norm's weight is zero",
         )
     bare = replace(source, steps=())

@@ -187,7 +187,7 @@ def padding(attributes: dict[str, object]) -> tuple[int, int, int, int]:
     pads = [int(value) for value in attributes.get("pads", [0, 0, 0, 0])]  # type: ignore[attr-defined]
     top, left, bottom, right = pads if len(pads) == 4 else (0, pads[0], 0, pads[1])
     if min(pads) < 0:
-        raise RefusalError(f"pads must not be negative, as {pads}", "crop before")
+        raise RefusalError(f"pads must be at least 0, not {pads}", "crop before")
     return top, left, bottom, right
 
 

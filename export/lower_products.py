@@ -244,8 +244,7 @@ def _bias(
         if all(map(is_power_of_two, ratios)) and all(map(is_power_of_two, np.unique(scale).tolist())):
             finer = np.maximum(scale / bias_scale, 1.0)
             grid = scale / finer
-            what = "grids of bias and products"
-            return codes * _whole(what, finer), bias * _whole(what, bias_scale / grid), grid, (), np.zeros(len(scale))
+            return codes * _whole(finer), bias * _whole(bias_scale / grid), grid, (), np.zeros(len(scale))
     whole = values / scale
     if (whole == np.rint(whole)).all() and (np.abs(whole) < EXACT_FLOAT32).all():
         return codes, np.asarray(np.rint(whole), np.int64), scale, (), np.zeros(len(scale))
@@ -262,16 +261,11 @@ def _bias_values(state: LoweringState, name: str) -> Floats:
     return np.asarray(values, np.float32).reshape(-1)
 
 
-def _whole(what: str, factors: Doubles) -> Integers:
-    """Return whole factors as integers."""
-    if (factors != np.rint(factors)).any():
-        wrong = float(factors[factors != np.rint(factors)].flat[0])
+def _whole(factors: Doubles) -> Integers:
+    """Return powers of two from 1 upward as integers."""
+    if factors.max() >= MOST_FINER:
         raise RefusalError(
-            f"{what} must be whole multiples of the smallest, not {wrong:.6g} times", "use one scale for all of them"
-        )
-    if np.abs(factors).max() >= MOST_FINER:
-        raise RefusalError(
-            f"{what} must be less than 2**24 apart, not {factors.max():.0f}",
+            f"grids of bias and products must be less than 2**24 apart, not {factors.max():.0f}",
             "use one scale, or let the bias quantiser take the accumulator's",
         )
     return np.asarray(factors, np.int64)

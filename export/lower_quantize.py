@@ -121,8 +121,8 @@ def _lower_activation(state: LoweringState, node: NodeProto, quantizer: Quantize
         activation = settled_sum(state, name, source, quantizer, activation, may_change=alone)
     if activation.ties and not state.allow_approximate:
         raise RefusalError(
-            f"{activation.ties} sums must not lie where the last bit of float32 decides how they round, as they do: "
-            "PyTorch itself gives one integer or the other there, by the order of adding",
+            f"sums must lie beside the boundaries of rounding, not on them as {activation.ties} do, where the last bit "
+            "of float32 decides: PyTorch itself gives one integer or the other, by the order of adding",
             "use power-of-two scales (restrict_scaling_type POWER_OF_TWO) and sums below 2**24, or a bias or batch "
             "norm that moves the sums, or --allow-approximate",
         )

@@ -34,16 +34,16 @@ RESHAPES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 
 def lower_reshape(state: LoweringState, node: NodeProto) -> None:
     """Give the graph's tensor another shape; the program's values stay where they are."""
+    whole = tuple(state.model.get_tensor_shape(node.output[0]) or ())
     constant = state.constants.get(node.input[0])
     if constant is not None:
-        whole = tuple(state.model.get_tensor_shape(node.output[0]) or ())
         state.constants[node.output[0]] = constant.reshaped(whole)
         return
     source = state.source(node)
-    result = tuple(state.model.get_tensor_shape(node.output[0]) or ())[1:]
+    result = whole[1:]
     if prod(result) != source.layout.size or not result:
         raise RefusalError(
-            f"result must keep the batch axis and {source.layout.size} values, not be of shape (N, {result})",
+            f"result must keep the batch axis and {source.layout.size} values, not be of shape {whole}",
             "reshape within one input only",
         )
     layout = source.layout.reshape(result)
@@ -129,7 +129,7 @@ def lower_resize(state: LoweringState, node: NodeProto) -> None:
         or result[0] != before[0]
         or any(new % old for new, old in zip(result[1:], before[1:], strict=True))
     ):
-        raise RefusalError(f"size must become a multiple, not {before} become {result}", "use a whole scale_factor")
+        raise RefusalError(f"size must become a whole multiple of {before}, not {result}", "use a whole scale_factor")
     factors = [new // old for new, old in zip(result[1:], before[1:], strict=True)]
     rows, columns = factors if len(factors) == 2 else (1, factors[0])
     name = state.add(Upsample(layer_name(node, state.names), source.operation, (rows, columns)))

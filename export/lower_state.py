@@ -99,12 +99,15 @@ class LoweringState:
         """Return what one of a node's inputs is in the program."""
         name = node.input[index]
         found = self.tensors.get(name)
+        if found is None and self.values_of(name) is not None:
+            raise RefusalError(
+                f"input {name} must be computed from the network's input, not constant",
+                "compute constants before their quantiser",
+            )
         if found is None:
             raise RefusalError(
                 f"input {name} must be quantised, not float",
-                "begin the network with brevitas.nn.QuantIdentity(bit_width=8), or give --input-type"
-                if name in self.host
-                else "put a quantiser before it",
+                "begin the network with brevitas.nn.QuantIdentity(bit_width=8), or give --input-type",
             )
         return found
 

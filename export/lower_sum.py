@@ -10,9 +10,10 @@ from bitwright.export.elementwise import after
 from bitwright.export.layer_names import unique_name
 from bitwright.export.lower_join import joined, widened
 from bitwright.export.lower_state import FINEST_BITS, LoweringState
-from bitwright.export.lowered import Branch, Lowered, Sum
+from bitwright.export.lower_sum_channels import Channels, kinds_of_channels
+from bitwright.export.lowered import Lowered, Sum
 from bitwright.export.operations import Add, Affine, Integers, Interval, Operation, Table
-from bitwright.export.quantizer import ActivationQuantizer
+from bitwright.export.quantizer import ActivationQuantizer, Quantizer, Truncation
 
 COARSEST_BITS = 4
 """Of the multipliers that bring two branches to one grid: where the search for the fewest begins."""
@@ -21,14 +22,14 @@ FEW = 2.0**-10
 """Share of pairs that may differ by chance."""
 
 MOST_PAIRS = 1 << 21
-"""Pairs of codes, over all channels, that are tried for each number of bits."""
+"""Pairs of codes, over all channels that differ, that are tried for each number of bits."""
 
 
 def settled_sum(
     state: LoweringState,
     name: str,
     source: Lowered,
-    quantizer: ActivationQuantizer,
+    quantizer: Quantizer | Truncation,
     finest: Activation,
     *,
     may_change: bool,
@@ -58,11 +59,14 @@ def settled_sum(
     branches = total.left.source, total.right.source
     if source.operation != total.name or any(branch.noise.any() for branch in branches):
         return finest  # of sums that depend on the order of adding
-    pairs = _pairs(state, total.left, total.right)
+    intervals = [state.tensor(branch).interval for branch in branches]
+    kinds = kinds_of_channels(total, intervals, source.steps, quantizer)
+    pairs = _pairs([kinds.of_interval(interval) for interval in intervals])
     if pairs is None or branches[0].operation == branches[1].operation:
         return finest
     with np.errstate(over="ignore", invalid="ignore"):
-        wanted = quantizer.codes(after(total.values(*pairs), source.steps))
+        values = after(kinds.of_sum(total).values(*pairs), kinds.of_steps(source.steps))
+        wanted = kinds.of_quantizer(quantizer).codes(values)  # (V, K)
     kept = {operation.name for operation in state.operations} - set(source.sum_operations)
     for bits in range(COARSEST_BITS, FINEST_BITS) if may_change else ():
         trial = state.trial()
@@ -70,24 +74,24 @@ def settled_sum(
         coarse = replace(joined(trial, total, bits), steps=source.steps, layout=source.layout)
         activation = lower_activation(name, accumulator_of(trial, coarse), quantizer)
         added = [operation for operation in trial.operations if operation.name not in kept]
-        if np.array_equal(_computed(trial, added, activation, pairs, total), wanted):
+        if np.array_equal(_computed(trial, added, activation, pairs, total, kinds), wanted):
             state.adopt(trial)
             return replace(activation, undecided=0, ties=0)
         if not source.near:
             break  # on an exact grid bits change nothing
     added = [operation for operation in state.operations if operation.name in source.sum_operations]
-    differing = int((_computed(state, added, finest, pairs, total) != wanted).sum())
+    wrong = _computed(state, added, finest, pairs, total, kinds) != wanted
+    differing, tried = int((wrong.sum(axis=0) * kinds.counts).sum()), len(wanted) * int(kinds.counts.sum())
     if not differing:
         return replace(finest, undecided=0, ties=0)
     if may_change and len(wanted) <= MOST_ENTRIES and (wanted == wanted[:, :1]).all():
         return Activation(_table(state, name, source, quantizer, wanted[:, 0]))
-    by_chance = differing <= FEW * wanted.size  # else the scales meet the boundaries, but for their last bits
-    return replace(finest, undecided=differing, ties=0 if by_chance else differing, sums=wanted.size)
+    by_chance = differing < FEW * tried  # else the scales meet the boundaries, but for their last bits
+    return replace(finest, undecided=differing, ties=0 if by_chance else differing, sums=tried)
 
 
-def _pairs(state: LoweringState, left: Branch, right: Branch) -> tuple[Integers, Integers] | None:
-    """Return every pair of codes ``(V, C)``, the right one running fastest; None if there are too many."""
-    intervals = [state.tensor(branch.source).interval for branch in (left, right)]
+def _pairs(intervals: list[Interval]) -> tuple[Integers, Integers] | None:
+    """Return every pair of codes ``(V, K)``, the right one running fastest; None if there are too many."""
     channels = len(intervals[0].lowest)
     first_codes, second_codes = (interval.ends[1] - interval.ends[0] + 1 for interval in intervals)
     if first_codes * second_codes * channels > MOST_PAIRS:
@@ -116,10 +120,7 @@ def _table(
     state.discard(source.sum_operations)
     sides = [widened(state, branch.source) for branch in (total.left, total.right)]
     codes = [_codes(state.tensor(branch.source).interval) for branch in (total.left, total.right)]
-    step = (
-        int(codes[0][1] - codes[0][0]) if len(codes[0]) > 1 else 1,
-        int(np.diff(codes[1])[0]) if len(codes[1]) > 1 else 1,
-    )
+    step = [int(own[1] - own[0]) if len(own) > 1 else 1 for own in codes]
     span = int(codes[1][-1] - codes[1][0]) // step[1] + 1  # codes of the right side
     ones = np.ones(state.tensor(sides[0]).shape[-1], np.int64)
     # index = (left - lowest) / step * span + (right - lowest) / step, times both steps to stay whole
@@ -140,16 +141,18 @@ def _computed(
     activation: Activation,
     codes: tuple[Integers, Integers],
     total: Sum,
+    kinds: Channels,
 ) -> Integers:
-    """Return what a sum's own operations and its activation give for pairs of codes ``(V, C)``."""
+    """Return what a sum's own operations and its activation give for pairs of codes ``(V, K)``."""
     if activation.before is not None:
         added = [*added, activation.before]
     results = {total.left.source.operation: codes[0], total.right.source.operation: codes[1]}
     for operation in added:
         formats = [state.tensor(name).format for name in operation.sources]
-        results[operation.name] = operation.compute([results[name] for name in operation.sources], formats)
+        codes_read = [results[name] for name in operation.sources]
+        results[operation.name] = kinds.of_operation(operation).compute(codes_read, formats)
     (read,) = activation.operation.sources
-    return activation.operation.compute([results[read]], [state.tensor(total.name).format])
+    return kinds.of_operation(activation.operation).compute([results[read]], [state.tensor(total.name).format])
 
 
 def accumulator_of(state: LoweringState, source: Lowered) -> Accumulator:

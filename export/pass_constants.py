@@ -1,10 +1,22 @@
 """Pass: infer shapes, compute what depends on constants alone, drop what no output needs, sort the nodes."""
 
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
 from qonnx.transformation.general import GiveUniqueNodeNames, RemoveUnusedTensors, SortGraph
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.remove import RemoveUnusedNodes
+
+FAILURES = (
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+"""What onnxruntime raises where it does not compute a node; its own exceptions have no common base."""
 
 
 class ConstantsError(ValueError):
@@ -23,7 +35,7 @@ def fold_constants(model: ModelWrapper) -> ModelWrapper:
     """
     try:
         return _folded(model)
-    except Exception as error:
+    except FAILURES as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise ConstantsError(reason) from error
 

@@ -56,7 +56,7 @@ def _insert(model: ModelWrapper, name: str, position: int, form: FixedPoint) -> 
         name=NAME,
         domain=DOMAIN,
         signed=int(form.signed),
-        narrow=int(form.overflow == "AP_SAT_SYM"),
+        narrow=int(form.signed and form.overflow == "AP_SAT_SYM"),
         rounding_mode="ROUND",
     )
     for reader in model.find_consumers(name) or []:

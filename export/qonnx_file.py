@@ -31,18 +31,25 @@ BEGINNINGS = {
 """How files begin that are taken for ONNX, and what they are."""
 
 
-def load(path: Path) -> ModelWrapper:
+def load(path: Path, *, made_by: str = "") -> ModelWrapper:
     """Read an ONNX file, with the data that it keeps in files beside it; see `graph_check` for what is refused.
 
     The graph is as in the file, but for three things. The standard operators' domain is spelt ``""`` and comes first,
     which is where qonnx looks for its version. Results' shapes stand once, and where all sizes are numbers.
     FINN's annotations of tensors are dropped: qonnx rounds by them.
 
+    Args:
+        path: Of the file.
+        made_by: Command that writes it, to be named where it is missing.
+
     Raises:
         FileNotFoundError: If there is none.
         ValueError: If it is not ONNX.
         UnsupportedOperatorError: If it is not a sound graph: with every problem.
     """
+    if not path.exists():
+        remedy = f"run `{made_by}` first" if made_by else "check the path"
+        raise FileNotFoundError(f"{path}: model must be an ONNX file, not missing; {remedy}")
     model = _parsed(path)
     _spell_standard_domain(model)
     check_structure(model, str(path), path.parent)
@@ -63,8 +70,6 @@ def save(model: ModelWrapper, path: Path) -> None:
 def _parsed(path: Path) -> ModelProto:
     if path.is_dir():
         raise FileNotFoundError(f"{path}: model must be an ONNX file, not a folder; name the file in it")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: model must be an ONNX file, not missing; run `bitwright export` first")
     size = path.stat().st_size
     if size > LARGEST:
         raise ValueError(f"{path}: model must have at most {LARGEST} bytes, not {size}; convert a smaller network")

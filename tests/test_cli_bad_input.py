@@ -1,41 +1,50 @@
 """Bad input of every kind ends in one clear line and status 2."""
 
 import gzip
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from road import CONFIGS, Bitwright
+from road import CONFIGS, Bitwright, Outcome
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+FILES = [
+    f"{name}-ubyte.gz" for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+]
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF"
 
 
-def refused(outcome: object, message: str) -> None:
-    status, out, err = (getattr(outcome, name) for name in ("status", "out", "err"))
-    assert status == 2
-    assert out == ""
-    assert re.fullmatch(message, err.rstrip("\n")), err
+def refused(outcome: Outcome, *lines: str) -> None:
+    """Compare all that the command says with lines, the last of them the refusal."""
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", "".join(f"{line}\n" for line in lines))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"a = = 3", r".*e\.toml: experiment must be TOML.*"),
-        (JPEG, r".*e\.toml: experiment must be TOML.*"),
         (
-            b"[train]\nepoch = 3",
-            r".*e\.toml: train\.epoch: key must be a known one, not 'epoch'; did you mean 'epochs'\?",
+            b"a = = 3",
+            "experiment must be TOML in UTF-8, not 'Invalid value (at line 1, column 5)'; correct it there",
         ),
-        (b"[train]\nepochs = -3", r".*e\.toml: train\.epochs: value must be greater than 0, not -3.*"),
+        (
+            JPEG,
+            "experiment must be TOML in UTF-8, not "
+            "\"'utf-8' codec can't decode byte 0xff in position 0: invalid start byte\"; correct it there",
+        ),
+        (b"[train]\nepoch = 3", "train.epoch: key must be a known one, not 'epoch'; did you mean 'epochs'?"),
+        (b"[train]\nepochs = -3", "train.epochs: value must be greater than 0, not -3"),
+        (
+            b"[train]\nbatch_size = 1",
+            "train.batch_size: value must be at least 2 for model.batch_norm = true, not 1; one image has no deviation",
+        ),
     ],
 )
 def test_bad_experiment_is_refused(text: bytes, message: str, tmp_path: Path, bitwright: Bitwright) -> None:
-    (tmp_path / "e.toml").write_bytes(text)
-    refused(bitwright("train", tmp_path / "e.toml", "--runs-dir", tmp_path / "runs"), message)
+    path = tmp_path / "e.toml"
+    path.write_bytes(text)
+    refused(bitwright("train", path, "--runs-dir", tmp_path / "runs"), f"{path}: {message}")
     assert not (tmp_path / "runs").exists()
 
 
@@ -52,16 +61,25 @@ def test_empty_data_folder_is_refused(tmp_path: Path, bitwright: Bitwright, monk
     monkeypatch.setattr("bitwright.models.download.urlopen", offline)
     (tmp_path / "data").mkdir()
     outcome = bitwright("train", mnist(tmp_path), "--data-dir", tmp_path / "data", "--runs-dir", tmp_path / "runs")
-    refused(outcome, r"(?s).*data/mnist: folder must hold train-images-idx3-ubyte\.gz.*--data-dir or BITWRIGHT_DATA")
+    refused(
+        outcome,
+        f"{tmp_path / 'data' / 'mnist'}: folder must hold {', '.join(FILES)}, not []; "
+        f"https://ossci-datasets.s3.amazonaws.com/mnist/{FILES[0]} could not be fetched (no network): "
+        "put the missing files there, or name another data folder with --data-dir or BITWRIGHT_DATA",
+    )
 
 
 def test_truncated_gzip_is_refused(tmp_path: Path, bitwright: Bitwright) -> None:
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
-    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
-        (folder / f"{name}-ubyte.gz").write_bytes(gzip.compress(bytes(5000))[:-9])
+    for name in FILES:
+        (folder / name).write_bytes(gzip.compress(bytes(5000))[:-9])
     outcome = bitwright("train", mnist(tmp_path), "--data-dir", tmp_path / "data", "--runs-dir", tmp_path / "runs")
-    refused(outcome, r".*-ubyte\.gz: gzip stream must be whole and sound, not '.*'; replace the file, .*")
+    refused(
+        outcome,
+        f"{folder / FILES[0]}: gzip stream must be whole and sound, not 'Compressed file ended before the "
+        "end-of-stream marker was reached'; replace the file, or delete it to have it downloaded again",
+    )
 
 
 @pytest.mark.parametrize("content", [b"", JPEG])
@@ -69,8 +87,8 @@ def test_checkpoint_that_is_none_is_refused(content: bytes, fixed_run: Path, bit
     (fixed_run / "checkpoint.safetensors").write_bytes(content)
     refused(
         bitwright("export", fixed_run),
-        rf".*checkpoint\.safetensors: checkpoint must be a safetensors file, not {len(content)} bytes of something "
-        r"else; delete it and run `bitwright train` again",
+        f"{fixed_run / 'checkpoint.safetensors'}: checkpoint must be a safetensors file, not {len(content)} bytes of "
+        "something else; delete it and run `bitwright train` again",
     )
 
 
@@ -78,8 +96,8 @@ def test_checkpoint_of_another_network_is_refused(fixed_run: Path, binary_run: P
     (fixed_run / "checkpoint.safetensors").write_bytes((binary_run / "checkpoint.safetensors").read_bytes())
     refused(
         bitwright("export", fixed_run),
-        r".*checkpoint\.safetensors: checkpoint must be of recipe\.weight_bit_width = 6, not 1; "
-        r"train this experiment again",
+        f"{fixed_run / 'checkpoint.safetensors'}: checkpoint must be of recipe.weight_bit_width = 6, not 1; "
+        "train this experiment again",
     )
 
 
@@ -89,25 +107,38 @@ def test_nan_weights_are_refused(fixed_run: Path, bitwright: Bitwright) -> None:
         metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     tensors["fc0.weight"][0, 0] = torch.nan
     save_file(tensors, path, metadata=metadata)
-    refused(bitwright("export", fixed_run), r".*checkpoint\.safetensors: fc0\.weight must be finite, not NaN.*")
+    says = f"{path}: fc0.weight must be finite, not NaN or infinite; train again with a lower learning_rate"
+    refused(bitwright("export", fixed_run), says)
+
+
+def jpeg_for_onnx(path: Path) -> str:
+    return (
+        f"{path}: model must be an ONNX file, not {len(JPEG)} bytes of something else (a JPEG image); "
+        "export the network with brevitas.export.export_qonnx"
+    )
 
 
 def test_model_that_is_a_jpeg_is_refused(tmp_path: Path, bitwright: Bitwright) -> None:
-    (tmp_path / "m.onnx").write_bytes(JPEG)
-    outcome = bitwright("lower", tmp_path / "m.onnx", "--out", tmp_path / "out")
-    refused(outcome, rf".*m\.onnx: model must be an ONNX file, not {len(JPEG)} bytes of something else .*")
+    path = tmp_path / "m.onnx"
+    path.write_bytes(JPEG)
+    refused(bitwright("lower", path, "--out", tmp_path / "out"), jpeg_for_onnx(path))
     assert not (tmp_path / "out").exists()
 
 
 def test_program_that_is_a_jpeg_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:
-    (fixed_run / "model.lowered.onnx").write_bytes(JPEG)
-    refused(bitwright("hls", fixed_run), r".*model\.lowered\.onnx: model must be an ONNX file, not .*")
+    path = fixed_run / "model.lowered.onnx"
+    path.write_bytes(JPEG)
+    refused(bitwright("hls", fixed_run), jpeg_for_onnx(path))
 
 
 def test_folder_that_cannot_be_written_is_refused(tmp_path: Path, bitwright: Bitwright) -> None:
     (tmp_path / "file").touch()
     outcome = bitwright("train", CONFIGS / "digits_mlp_w6a6.toml", "--runs-dir", tmp_path / "file")
-    refused(outcome, r".*: run must be a folder that can be made, not below a file; choose another --runs-dir")
+    refused(
+        outcome,
+        f"{tmp_path / 'file' / 'digits_mlp_w6a6'}: results must go into a folder that can be made, not below a file; "
+        "name another folder",
+    )
 
 
 def test_missing_compiler_is_refused(fixed_run: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +146,8 @@ def test_missing_compiler_is_refused(fixed_run: Path, bitwright: Bitwright, monk
     outcome = bitwright("hls", fixed_run)
     refused(
         outcome,
-        r"(hls: .* is up to date\n)?csim: compiler must be g\+\+ on the PATH, not missing; "
-        r"install g\+\+ \(Debian: apt-get install g\+\+\)",
+        f"hls: {fixed_run / 'hls'} is up to date",
+        "csim: compiler must be g++ on the PATH, not missing; install g++ (Debian: apt-get install g++)",
     )
 
 
@@ -128,17 +159,37 @@ def test_full_disk_is_one_line(fixed_run: Path, bitwright: Bitwright, monkeypatc
     (fixed_run / "outputs" / "program.npy").unlink()
     refused(
         bitwright("export", fixed_run),
-        r"(export: .* is up to date\n)?model\.lowered\.onnx: path must be readable and writable, not refused "
-        r"\(No space left on device\); check it and the space on disk",
+        f"export: {fixed_run / 'model.qonnx.onnx'} is up to date",
+        "model.lowered.onnx: path must be readable and writable, not refused (No space left on device); "
+        "check it and the space on disk",
     )
 
 
-@pytest.mark.parametrize("stage", ["export", "hls", "verify", "diff"])
-def test_stage_without_the_one_before_says_what_to_run(stage: str, tmp_path: Path, bitwright: Bitwright) -> None:
+@pytest.mark.parametrize(
+    ("stage", "says"),
+    [
+        (
+            "export",
+            "checkpoint.safetensors: checkpoint must be an existing file, not missing; run `bitwright train` first",
+        ),
+        ("hls", "model.lowered.onnx: model must be an ONNX file, not missing; run `bitwright export` first"),
+        ("verify", "interface.json: interface must be a JSON file, not missing; run `bitwright export` first"),
+        ("diff", "model.lowered.onnx: model must be an ONNX file, not missing; run `bitwright export` first"),
+    ],
+)
+def test_stage_without_the_one_before_says_what_to_run(
+    stage: str, says: str, tmp_path: Path, bitwright: Bitwright
+) -> None:
     outcome = bitwright(stage, CONFIGS / "digits_mlp_w6a6.toml", "--runs-dir", tmp_path)
-    refused(outcome, r".* must be .*, not missing; run `bitwright (train|export)` first")
+    refused(outcome, f"{tmp_path / 'digits_mlp_w6a6'}/{says}")
 
 
 def test_outputs_of_another_kind_are_refused(fixed_run: Path, bitwright: Bitwright) -> None:
     np.save(fixed_run / "labels.npy", np.zeros(3, np.float64))
-    refused(bitwright("hls", fixed_run), r"(?s).*labels\.npy: array must be of integers, not another kind; .*")
+    outcome = bitwright("hls", fixed_run)
+    refused(
+        outcome,
+        f"hls: {fixed_run / 'hls'} is up to date",
+        f"hls: {fixed_run / 'outputs' / 'csim.npy'} is up to date",
+        f"{fixed_run / 'labels.npy'}: array must be of integers, not another kind; delete it and export again",
+    )

@@ -120,8 +120,8 @@ def test_missing_inputs_and_bad_options_are_refused(model: Path, tmp_path: Path,
     says = f"{missing}: inputs must be a .npy file, not missing; leave --inputs out for random ones\n"
     assert (outcome.status, outcome.err) == (2, says)
     outcome = bitwright("convert", model, "--out", tmp_path / "out", "--io-type", "io_strm")
-    assert outcome.status == 2
-    assert re.match(r"convert: --io-type: value must be 'io_parallel' or 'io_stream', not 'io_strm'", outcome.err)
+    says = "convert: --io-type: value must be 'io_parallel' or 'io_stream', not 'io_strm'\n"
+    assert (outcome.status, outcome.err) == (2, says)
     assert not (tmp_path / "out").exists()
 
 
@@ -148,3 +148,54 @@ def test_inspect_names_all_that_cannot_be_lowered(tmp_path: Path, bitwright: Bit
     assert outcome.status == 2
     lines = outcome.err.splitlines()
     assert [line.split(": operator")[0] for line in lines] == [f"{path}: a (Hardmax)", f"{path}: b (Hardmax)"]
+
+
+@pytest.mark.parametrize("command", ["inspect", "lower", "convert"])
+def test_missing_file_is_refused(command: str, tmp_path: Path, bitwright: Bitwright) -> None:
+    path = tmp_path / "none.onnx"
+    outcome = bitwright(command, path, *(() if command == "inspect" else ("--out", tmp_path / "out")))
+    assert (outcome.status, outcome.err) == (2, f"{path}: model must be an ONNX file, not missing; check the path\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["foo", "", "ap_fixed<0,1>", "ap_fixed<17,1>", "ap_int<99>", "int99", "ap_fixed<8,200>", "ap_fixed<8,1,AP_X>"],
+)
+def test_input_type_that_is_none_is_refused(text: str, model: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("inspect", model, "--input-type", text)
+    says = (
+        "--input-type: type must be ap_[u]fixed<W,I> or ap_[u]int<W> of 1 to 16 bits, W - I from -100 to 100, "
+        f"not {text!r}; try ap_ufixed<8,0>\n"
+    )
+    assert (outcome.status, outcome.err) == (2, says)
+
+
+@pytest.mark.parametrize("text", ["ap_fixed<16,-84>", "ap_fixed<8,108>", "ap_ufixed<8,0,AP_RND_CONV,AP_SAT_SYM>"])
+def test_input_type_at_the_end_of_its_range_is_taken(text: str, tmp_path: Path, bitwright: Bitwright) -> None:
+    built = graph("v = Quant (w, half, zero, three) y = MatMul (x, v)", (1, 4), (1, 3), w=WEIGHTS)
+    onnx.save(built.model, tmp_path / "m.onnx")
+    outcome = bitwright("inspect", tmp_path / "m.onnx", "--input-type", text)
+    assert outcome.status == 0, outcome.err
+
+
+@pytest.mark.parametrize(("step", "kind"), [("Relu (x)", "Relu"), ("Mul (x, c)", "Mul by 0")])
+def test_random_inputs_of_steps_that_cannot_be_undone_are_refused(
+    step: str, kind: str, tmp_path: Path, bitwright: Bitwright
+) -> None:
+    body = f"a = {step} q = Quant (a, half, zero, four) v = Quant (w, half, zero, three) y = MatMul (q, v)"
+    path = tmp_path / "m.onnx"
+    onnx.save(graph(body, (1, 4), (1, 3), w=WEIGHTS, c=np.array([1.0, 0.0, 1.0, 1.0])).model, path)
+    outcome = bitwright("convert", path, "--out", tmp_path / "out")
+    says = f"{path}: inputs must be given where the host computes {kind} first, not missing; give --inputs\n"
+    assert (outcome.status, outcome.err) == (2, f"convert: 1000 random inputs, seed 1\n{says}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_folder_of_a_converted_file_is_refused_as_a_run(tmp_path: Path, bitwright: Bitwright) -> None:
+    (tmp_path / "model.lowered.onnx").touch()
+    outcome = bitwright("verify", tmp_path)
+    says = (
+        f"{tmp_path}: run must be a folder with experiment.toml, not one of a QONNX file; "
+        "run `bitwright convert` again, which verifies too\n"
+    )
+    assert (outcome.status, outcome.err) == (2, says)

@@ -149,6 +149,10 @@ def test_value_out_of_its_kind_or_range_is_refused(tmp_path: Path, text: str, sa
             "train.shift_pixels: value must be 0 for data.name = 'jets', not 1; jets are no images",
         ),
         (
+            "[train]\nbatch_size = 1",
+            "train.batch_size: value must be at least 2 for model.batch_norm = true, not 1; one image has no deviation",
+        ),
+        (
             "[model]\nbatch_norm = false\n[recipe]\nlast_weight_bit_width = 1",
             "model.batch_norm: value must be true where a width of recipe is 1, not false; binary layers have no bias",
         ),

@@ -81,6 +81,7 @@ def test_interface_says_in_numbers_what_both_ports_carry() -> None:
         ),
         host_after=("logsoftmax",),
         undecided={},
+        raw_shape=(2,),
     )
 
 
@@ -168,6 +169,15 @@ def test_input_codes_are_of_what_the_host_computes_first() -> None:
     assert (input_codes(lowered, values) == np.floor(np.clip(scaled, -8, 7))).all()
     port = describe(lowered).input
     assert (port.shape, port.network_shape, port.axes) == ((3, 4, 2), (2, 3, 4), (1, 2, 0))  # of what is quantised
+    assert describe(lowered).raw_shape == (3, 4, 2)
+
+
+def test_raw_shape_of_an_older_file_is_that_of_the_network(tmp_path: Path) -> None:
+    interface = describe(network((3, 4, 2)))
+    facts = json.loads(interface.text())
+    del facts["raw_shape"]
+    (tmp_path / "interface.json").write_text(json.dumps(facts))
+    assert read_interface(tmp_path / "interface.json") == interface
 
 
 @settings(deadline=None)

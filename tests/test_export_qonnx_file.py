@@ -53,7 +53,10 @@ def refusal(path: Path) -> str:
 
 def test_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    assert refusal(path) == f"{path}: model must be an ONNX file, not missing; run `bitwright export` first"
+    assert refusal(path) == f"{path}: model must be an ONNX file, not missing; check the path"
+    with pytest.raises(FileNotFoundError) as caught:
+        load(path, made_by="bitwright export")
+    assert str(caught.value) == f"{path}: model must be an ONNX file, not missing; run `bitwright export` first"
     path.mkdir()
     assert refusal(path) == f"{path}: model must be an ONNX file, not a folder; name the file in it"
 

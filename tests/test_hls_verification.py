@@ -10,8 +10,8 @@ from bitwright.export.interface import OFF_GRID, Interface, Port
 from bitwright.hls.verification import verify
 
 PORT = Port((2,), "flat", "ap_fixed<8,8>", (1.0, 10.0), (0.0, 5.0), (2,), (0,))
-FACTS = Interface(PORT, PORT, (), (), {})
-DOUBTFUL = Interface(PORT, PORT, (), (), {"act1": 0.25})
+FACTS = Interface(PORT, PORT, (), (), {}, (2,))
+DOUBTFUL = Interface(PORT, PORT, (), (), {"act1": 0.25}, (2,))
 CODES = np.array([[30, 2], [1, 1], [50, 4]])
 LABELS = np.array([0, 1, 1])
 
