@@ -35,7 +35,11 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _combination_is_possible(self) -> Self:
-        images = {"lenet5": ("mnist", "fashion-mnist", "cifar10"), "cnv": ("cifar10",)}.get(self.model.kind, ())
+        images = {
+            "cnn": ("digits", "mnist", "fashion-mnist", "cifar10"),
+            "lenet5": ("mnist", "fashion-mnist", "cifar10"),
+            "cnv": ("cifar10",),
+        }.get(self.model.kind, ())
         if images and self.data.name not in images:
             raise ValueError(
                 f"model.kind: value must be 'mlp' for data.name = {self.data.name!r}, not {self.model.kind!r}; "
@@ -56,7 +60,7 @@ class Experiment(BaseModel):
                 f"train.shift_pixels: value must be 0 for data.name = 'jets', not {self.train.shift_pixels}; "
                 "jets are no images"
             )
-        if self.hls.io_type == "io_parallel" and images:
+        if self.hls.io_type == "io_parallel" and images and self.data.name != "digits":
             raise ValueError(
                 f"hls.io_type: value must be 'io_stream' for model.kind = {self.model.kind!r}, not 'io_parallel'; "
                 "hls4ml would unroll every position of every convolution"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from bitwright.cli.experiment import Experiment, read
+from bitwright.hls.target import Target
 
 EXPERIMENT = "experiment.toml"
 
@@ -72,6 +73,11 @@ class RunFolder:
         return self.path / "hls"
 
     @property
+    def rtl(self) -> Path:
+        """The design in Verilog or VHDL."""
+        return self.path / "rtl"
+
+    @property
     def csim(self) -> Path:
         """Compiled simulations, and the chunks of an unfinished one."""
         return self.path / "csim"
@@ -80,6 +86,11 @@ class RunFolder:
     def verification(self) -> Path:
         """The verdict."""
         return self.path / "verification.json"
+
+    @property
+    def page(self) -> Path:
+        """All of it on one page, for people."""
+        return self.path / "report.html"
 
     def output(self, level: str) -> Path:
         """Return the output integers of a level."""
@@ -96,7 +107,7 @@ class RunFolder:
             (self.path / "outputs").mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise NotADirectoryError(
-                f"{self.path}: run must be a folder that can be made, not below a file; choose another --runs-dir"
+                f"{self.path}: results must go into a folder that can be made, not below a file; name another folder"
             ) from error
 
     def forget_outputs(self) -> None:
@@ -194,6 +205,11 @@ def resolve(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[E
         ValueError: If the experiment is refused.
     """
     if argument.is_dir():
+        if not (argument / EXPERIMENT).is_file() and RunFolder(argument).lowered.is_file():
+            raise FileNotFoundError(
+                f"{argument}: run must be a folder with {EXPERIMENT}, not one of a QONNX file; "
+                "run `bitwright convert` again, which verifies too"
+            )
         if not (argument / EXPERIMENT).is_file():
             raise FileNotFoundError(
                 f"{argument}: run must be a folder with {EXPERIMENT}, not another; give an experiment's TOML file"
@@ -201,3 +217,17 @@ def resolve(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[E
         return read(argument / EXPERIMENT, overrides), RunFolder(argument)
     experiment = read(argument, overrides)
     return experiment, RunFolder(runs_dir / experiment.name)
+
+
+def exported(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[RunFolder, Target]:
+    """Return the run that a command's argument means, or the folder that `convert` wrote, and what it is built for.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+        ValueError: If the experiment is refused.
+    """
+    run = RunFolder(argument)
+    if run.lowered.is_file() and not (argument / EXPERIMENT).exists():
+        return run, Target()
+    settings, run = resolve(argument, runs_dir, overrides)
+    return run, settings.hls

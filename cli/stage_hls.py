@@ -1,5 +1,6 @@
 """The stage `hls`: from the integer program to a compiled hls4ml project, its simulation and the verdict."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -144,6 +145,15 @@ def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
     if verdict.exact and run.project.exists():
         check_weight_files(run.project)
     return verdict
+
+
+def was_approximate(run: RunFolder) -> bool:
+    """Return whether the last verdict allowed the network's own float32 to differ."""
+    try:
+        found = json.loads(run.verification.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("approximate") is True
 
 
 def show(run: RunFolder, verdict: Verification) -> None:

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from bitwright.models.cnn import CNN
 from bitwright.models.cnv import CNV
 from bitwright.models.lenet5 import LeNet5
 from bitwright.models.mlp import MLP
@@ -38,6 +39,14 @@ def build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...],
                 f"model.kind: input of {settings.kind} must be images (C, H, W), not {input_shape!r}; use kind = 'mlp'"
             )
         channels, height, width = input_shape
+    if settings.kind == "cnn":
+        return CNN(
+            (channels, height, width),
+            classes,
+            recipe,
+            batch_norm=settings.batch_norm,
+            channels=8 * settings.channel_multiplier,
+        )
     if settings.kind == "cnv":
         return CNV(
             (channels, height, width),

@@ -29,12 +29,14 @@ class ModelSettings(BaseModel):
 
     model_config = FROZEN
 
-    kind: Literal["mlp", "lenet5", "cnv"] = Field("mlp", description='"mlp", "lenet5" or "cnv".')
+    kind: Literal["mlp", "cnn", "lenet5", "cnv"] = Field("mlp", description='"mlp", "cnn", "lenet5" or "cnv".')
     hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
         (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
     )
     channel_multiplier: Positive = Field(
-        1, description="Factor on the channels of LeNet-5's two convolutions, and on every width of CNV."
+        1,
+        description="Factor on the 8 channels of the small CNN, on those of LeNet-5's two convolutions, and on every "
+        "width of CNV.",
     )
     batch_norm: bool = Field(
         default=True,

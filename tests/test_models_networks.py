@@ -24,7 +24,15 @@ def parameters(network: nn.Module) -> int:
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize(
     ("kind", "shape"),
-    [("mlp", (1, 8, 8)), ("mlp", (16,)), ("lenet5", (1, 28, 28)), ("lenet5", (3, 32, 32)), ("cnv", (3, 32, 32))],
+    [
+        ("mlp", (1, 8, 8)),
+        ("mlp", (16,)),
+        ("cnn", (1, 8, 8)),
+        ("cnn", (3, 5, 7)),
+        ("lenet5", (1, 28, 28)),
+        ("lenet5", (3, 32, 32)),
+        ("cnv", (3, 32, 32)),
+    ],
 )
 def test_network_maps_inputs_to_finite_scores(kind: str, shape: tuple[int, ...], recipe: Recipe) -> None:
     network = build(ModelSettings.model_validate({"kind": kind, "hidden": (8, 7)}), recipe, shape, 10)

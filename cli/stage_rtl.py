@@ -1,0 +1,137 @@
+"""The command `rtl`: the integer program as pipelined logic, simulated on the whole test set."""
+
+import time
+from pathlib import Path
+
+from rich.table import Table
+
+from bitwright.cli.console import note, out, progress_bar
+from bitwright.cli.run_folder import RunFolder, digest
+from bitwright.cli.stage_export import load_array, load_program, save_array
+from bitwright.cli.stage_hls import judge, was_approximate
+from bitwright.cli.versions import installed
+from bitwright.export.program import Program
+from bitwright.hls.verification import Verification
+from bitwright.rtl.design import Design, Language, read_design, sources, write_design
+from bitwright.rtl.simulation import build_simulation, run_simulation
+from bitwright.rtl.size import lut_estimates
+
+MOST_LUT = 250_000
+"""More are refused unless asked for: alkaid would trace for many minutes."""
+
+
+def rtl(
+    run: RunFolder,
+    language: Language,
+    latency_cutoff: float,
+    most_lut: int,
+    *,
+    part: str,
+    clock_period_ns: float,
+    again: bool = False,
+) -> tuple[Design, Verification]:
+    """Write the run's program as RTL, compile it with its testbench, simulate the test set, compare every level.
+
+    Args:
+        run: Its folder.
+        language: Of the sources.
+        latency_cutoff: A register follows where the delay would be longer, in alkaid's units: some one for each LUT.
+        most_lut: Networks whose estimate is above it are refused.
+        part: For the vendor's scripts.
+        clock_period_ns: For the vendor's scripts.
+        again: Whether to simulate though nothing changed.
+
+    Raises:
+        ValueError: If the network is too large, or an operation cannot be held.
+        ToolError: If a tool is missing or fails.
+        OSError: If a file cannot be read or written.
+    """
+    program = load_program(run)
+    refuse_large(run.lowered, program, most_lut)
+    run.lock()
+    approximate = was_approximate(run)
+    run.verification.unlink(missing_ok=True)
+    design = _write(run, program, language, latency_cutoff, part=part, clock_period_ns=clock_period_ns)
+    _simulate(run, design, again=again)
+    return design, judge(run, approximate=approximate)
+
+
+def refuse_large(where: Path, program: Program, most_lut: int) -> None:
+    """Refuse a network that is too large to unroll, before anything is traced.
+
+    Raises:
+        ValueError: With the estimate, and the operations that it comes from.
+    """
+    estimates = lut_estimates(program)
+    total = round(sum(estimates.values()))
+    if total <= most_lut:
+        return
+    largest = sorted(estimates, key=lambda name: -estimates[name])[:3]
+    named = ", ".join(f"{name} {estimates[name]:,.0f}" for name in largest)
+    raise ValueError(
+        f"{where}: network must take at most {most_lut:,} LUT as unrolled logic, not an estimated {total:,} ({named}); "
+        f"let hls4ml reuse its multipliers (`bitwright hls`), take fewer bits, or allow it with --most-lut {total}"
+    )
+
+
+def _write(
+    run: RunFolder, program: Program, language: Language, latency_cutoff: float, *, part: str, clock_period_ns: float
+) -> Design:
+    """Trace and write the design where the program or a setting changed."""
+    settings = (language, repr(latency_cutoff), part, repr(clock_period_ns))
+    key = digest(run.lowered, *settings, str(installed()))
+    if run.is_current("rtl_design", key, present=[run.rtl]):
+        note(f"rtl: {run.rtl} is up to date")
+        return read_design(run.rtl)
+    started = time.monotonic()
+    run.finish("rtl_design", "being written", 0.0)
+    with progress_bar("tracing", len(program.operations) + 1) as count:
+
+        def progress(what: str) -> None:
+            note(f"rtl: {what}, {time.monotonic() - started:.0f} s")
+            count(1)
+
+        design = write_design(
+            program,
+            run.rtl,
+            language,
+            latency_cutoff,
+            part=part,
+            clock_period_ns=clock_period_ns,
+            progress=progress,
+        )
+    run.finish("rtl_design", key, time.monotonic() - started)
+    return design
+
+
+def _simulate(run: RunFolder, design: Design, *, again: bool) -> None:
+    """Compile the design as it lies on disk and run the test set through it, unless that was done."""
+    written = [*sources(run.rtl, design.language), run.rtl / "testbench.v"]
+    key = digest(*written, run.inputs)
+    path = run.output("rtl")
+    if not again and run.is_current("rtl", key, unchanged=[path]):
+        note(f"rtl: {path} is up to date")
+        return
+    codes = load_array(run.inputs)
+    started = time.monotonic()
+    with progress_bar("compiling the RTL simulation", 1) as count:
+        built = build_simulation(design, run.rtl, run.path / "rtl_sim")
+        count(1)
+    note(f"rtl: simulation compiled in {time.monotonic() - started:.0f} s")
+    started = time.monotonic()
+    with progress_bar("rtl level", len(codes)) as count:
+        found = run_simulation(built, design, codes.reshape(len(codes), -1), run.path / "rtl_sim" / "parts", count)
+    save_array(path, found)
+    run.finish("rtl", key, time.monotonic() - started, unchanged=[path])
+
+
+def show(run: RunFolder, design: Design) -> None:
+    """Print what the design is."""
+    table = Table("design", "", title=f"{run.path.name}: {design.language} in {run.rtl}")
+    table.add_row("latency", f"{design.latency_cycles} cycles")
+    table.add_row("initiation interval", f"{design.initiation_interval} cycle")
+    table.add_row("flip-flops", f"{design.register_bits:,}")
+    table.add_row("LUT, alkaid's estimate", f"{design.lut_estimate:,.0f}")
+    table.add_row("input", f"{design.input.values} values of {design.input.width} bits")
+    table.add_row("output", f"{design.output.values} values of {design.output.width} bits")
+    out.print(table)

@@ -1,0 +1,1 @@
+"""The integer program as register transfer logic: traced, written as Verilog or VHDL, simulated, synthesised."""
