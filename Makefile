@@ -17,10 +17,10 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls verify diff doctor check test test-all fuzz bench bench-cnv clean
+.PHONY: help install train export hls verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-estimate rtl synth clean
 
 help: ## Show the targets and the variables
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 	@printf '\nVariables (make train EXPERIMENT=configs/mnist_lenet5_w6a6.toml):\n'
 	@printf '  %-11s %s\n' \
 	  EXPERIMENT 'the experiment, a TOML file (now $(EXPERIMENT))' \
@@ -54,6 +54,12 @@ hls: export ## Write the hls4ml project, compile it, run the C simulation on the
 verify: $(INSTALLED) ## Compare the integers of every level of the run again
 	$(BIN)/bitwright verify $(ARGS)
 
+rtl: $(INSTALLED) ## Write the run as pipelined RTL and simulate the whole test set (after export)
+	$(BIN)/bitwright rtl $(RUN)
+
+synth: $(INSTALLED) ## Say what the run's RTL takes: Yosys, and the vendor's tools where there are any (after rtl)
+	$(BIN)/bitwright synth $(RUN)
+
 diff: $(INSTALLED) ## Name the first layer whose integers differ, and why
 	$(BIN)/bitwright diff $(RUN)
 
@@ -84,6 +90,12 @@ bench-cnv: EXPERIMENT = configs/cifar10_cnv_w2a2.toml
 bench-cnv: $(INSTALLED) ## Time and weigh CNV's road on CIFAR-10, hls4ml's own compile beside it (minutes)
 	$(BIN)/python -m bitwright.cli.benchmark_cnv "$(EXPERIMENT)" $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") \
 	  $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
+
+bench-rtl: $(INSTALLED) ## Time RTL of the jet tagger step by step; of exported runs: BENCH_RUNS="runs/x runs/y"
+	$(BIN)/python -m bitwright.cli.benchmark_rtl $(BENCH_RUNS)
+
+bench-estimate: $(INSTALLED) ## Measure estimates against vendor reports; with runs: BENCH_RUNS="runs/x" against alkaid and Yosys
+	$(BIN)/python -m bitwright.cli.benchmark_estimate $(BENCH_RUNS)
 
 clean: ## Delete caches and build outputs; runs and the environment stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

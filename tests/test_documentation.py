@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("quant", "models", "calibration", "export", "hls", "cli")
+FOLDERS = ("quant", "models", "calibration", "export", "hls", "reports", "rtl", "synth", "cli")
 MODULES = [
     f"bitwright.{folder}.{path.stem}"
     for folder in FOLDERS
