@@ -80,7 +80,9 @@ def export(
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_export.export(settings, run, data_dir)
-    _verdict(stage_hls.judge(run).exact)
+    verdict = stage_hls.judge(run)
+    write_and_say(run)
+    _verdict(verdict.exact)
 
 
 @app.command()
@@ -118,16 +120,19 @@ def verify(
 ) -> None:
     """Compute every level again from what lies in the run's folder, and compare all integers.
 
-    Nothing is trained, exported or written anew: a project that was changed by hand is compiled as it is.
+    Nothing is trained, exported or written anew: a project that was changed by hand is compiled as it is, and so is a
+    design of `bitwright rtl`.
     """
-    from bitwright.cli import stage_export, stage_hls  # noqa: PLC0415
+    from bitwright.cli import stage_export, stage_hls, stage_rtl  # noqa: PLC0415
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_export.run_levels(settings, run, data_dir, again=not cached)
     if run.project.exists():
         stage_hls.simulate(run, again=not cached, headers=csim_headers)
+    stage_rtl.simulate_again(run, again=not cached)
     verdict = stage_hls.judge(run)
     stage_hls.show(run, verdict)
+    write_and_say(run)
     _verdict(verdict.exact)
 
 

@@ -10,6 +10,8 @@ from bitwright.cli.run_folder import RunFolder, write_text
 def write_page(run: RunFolder) -> Path:
     """Write the page of a run from what lies in its folder, whole or not at all; return where it is.
 
+    A page that would be the same stays as it is.
+
     Raises:
         FileNotFoundError: If there is no such folder.
         OSError: If the page cannot be written.
@@ -20,5 +22,7 @@ def write_page(run: RunFolder) -> Path:
     """
     if not run.path.is_dir():
         raise FileNotFoundError(f"{run.path}: run must be a folder, not missing; run `bitwright train` first")
-    write_text(run.page, html_text(collect(run)))
+    text = html_text(collect(run))
+    if not run.page.is_file() or run.page.read_text() != text:
+        write_text(run.page, text)
     return run.page

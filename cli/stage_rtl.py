@@ -100,8 +100,19 @@ def _write(
             clock_period_ns=clock_period_ns,
             progress=progress,
         )
-    run.finish("rtl_design", key, time.monotonic() - started)
+    run.finish("rtl_design", key, time.monotonic() - started, program=digest(run.lowered))
     return design
+
+
+def simulate_again(run: RunFolder, *, again: bool) -> None:
+    """Simulate the design that lies in a run's folder, where there is one, and it is of the run's program."""
+    if not run.rtl.exists():
+        return
+    if run.stamp_value("rtl_design", "program") != digest(run.lowered):
+        note(f"rtl: {run.rtl} is of another program, and left out; run `bitwright rtl` again")
+        run.output("rtl").unlink(missing_ok=True)
+        return
+    _simulate(run, read_design(run.rtl), again=again)
 
 
 def _simulate(run: RunFolder, design: Design, *, again: bool) -> None:

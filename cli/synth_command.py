@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.cli.arguments import DEFAULT, Overrides, RunsDir
+from bitwright.cli.page_command import write_and_say
 from bitwright.cli.run_folder import exported
 from bitwright.synth.yosys import Family
 
@@ -54,5 +55,9 @@ def synth(
         steps=("csynth", *steps) if vendor else (),
     )
     runs = [exported(experiment, runs_dir, overrides or ())[0] for experiment in experiments or [DEFAULT]]
-    if not stage_synth.synth(runs, wanted, jobs):
+    good = stage_synth.synth(runs, wanted, jobs)
+    for run in runs:
+        if (run.path / "synth").exists():
+            write_and_say(run)
+    if not good:
         raise typer.Exit(1)

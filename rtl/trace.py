@@ -1,5 +1,6 @@
 """From the integer program to logic: every operation, on symbolic integers."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -31,6 +32,7 @@ from bitwright.export.operations import (
 )
 from bitwright.export.program import Program
 from bitwright.quant.bipolar import Bipolar, Format
+from bitwright.quant.fixed_point import shift_round
 from bitwright.rtl.symbols import (
     HARDWARE,
     SOLVER,
@@ -39,6 +41,7 @@ from bitwright.rtl.symbols import (
     at_least,
     clipped,
     each,
+    ends,
     inputs,
     known,
     larger,
@@ -190,9 +193,29 @@ def _multiply_add(operation: MultiplyAdd, sources: Sequence[Wires]) -> Symbols:
     lowest, highest = operation.format.lowest, operation.format.highest
 
     def one(code: Symbol, multiplier: int, offset: int) -> Symbol:
+        code = clipped(code, *_ends_that_matter(ends(code), multiplier, offset, operation.shift, (lowest, highest)))
         return _rounded(plus(times(code, multiplier), offset), operation.shift, lowest, highest)
 
     return each(one, wires.codes, operation.multiplier, operation.offset)
+
+
+def _ends_that_matter(
+    interval: tuple[int, int], multiplier: int, offset: int, shift: int, saturated: tuple[int, int]
+) -> tuple[int, int]:
+    """Return the codes below and above which the result of a multiply-add stays at its end.
+
+    Saturated there, a code has fewer bits to be multiplied.
+    """
+
+    def result(code: int) -> int:
+        rounded = shift_round(np.array([code * multiplier + offset]), shift, "AP_RND_CONV")
+        return int(rounded[0]) if multiplier >= 0 else -int(rounded[0])
+
+    lowest, highest = saturated if multiplier >= 0 else (-saturated[1], -saturated[0])
+    codes = range(interval[0], interval[1] + 1)
+    first = bisect_right(codes, lowest, key=result) - 1  # the last code that gives the lowest, or less
+    last = bisect_left(codes, highest, key=result)
+    return codes[max(first, 0)], codes[min(last, len(codes) - 1)]
 
 
 def _rounded(code: Symbol, shift: int, lowest: int, highest: int) -> Symbol:
