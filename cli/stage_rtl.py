@@ -84,6 +84,7 @@ def _write(
         note(f"rtl: {run.rtl} is up to date")
         return read_design(run.rtl)
     started = time.monotonic()
+    _set_aside(run)
     run.finish("rtl_design", "being written", 0.0)
     with progress_bar("tracing", len(program.operations) + 1) as count:
 
@@ -100,8 +101,26 @@ def _write(
             clock_period_ns=clock_period_ns,
             progress=progress,
         )
-    run.finish("rtl_design", key, time.monotonic() - started, program=digest(run.lowered))
+    content = digest(*_files(run, design))
+    run.finish("rtl_design", key, time.monotonic() - started, program=digest(run.lowered), content=content)
     return design
+
+
+def _files(run: RunFolder, design: Design) -> list[Path]:
+    """Return what a simulation is compiled from."""
+    return [*sources(run.rtl, design.language), run.rtl / "testbench.v"]
+
+
+def _set_aside(run: RunFolder) -> None:
+    """Keep a design that a person changed: a new one is about to take its place."""
+    written = run.stamp_value("rtl_design", "content")
+    if not written or not run.rtl.exists() or written == digest(*_files(run, read_design(run.rtl))):
+        return
+    number = 1
+    while (kept := run.rtl.with_name(f"rtl.edited.{number}")).exists():
+        number += 1
+    run.rtl.replace(kept)
+    note(f"rtl: your changed design lies in {kept}")
 
 
 def simulate_again(run: RunFolder, *, again: bool) -> None:
@@ -117,8 +136,7 @@ def simulate_again(run: RunFolder, *, again: bool) -> None:
 
 def _simulate(run: RunFolder, design: Design, *, again: bool) -> None:
     """Compile the design as it lies on disk and run the test set through it, unless that was done."""
-    written = [*sources(run.rtl, design.language), run.rtl / "testbench.v"]
-    key = digest(*written, run.inputs)
+    key = digest(*_files(run, design), run.inputs)
     path = run.output("rtl")
     if not again and run.is_current("rtl", key, unchanged=[path]):
         note(f"rtl: {path} is up to date")

@@ -57,12 +57,15 @@ def test_design_is_simulated_and_joins_the_verdict(run: RunFolder, bitwright: Bi
 
     # Whatever lies there is what is simulated
     wrapper = run.rtl / "src" / "network_wrapper.v"
-    wrapper.write_text(
-        re.sub(r"assign model_out\[(.*?)\] = ", r"assign model_out[\1] = ~", wrapper.read_text(), count=1)
-    )
+    inverted = re.sub(r"(assign model_out\[.*?\] = )", r"\1~", wrapper.read_text(), count=1)
+    wrapper.write_text(inverted)
     changed = bitwright("rtl", run.path)
     assert changed.status == 1
     assert json.loads(run.verification.read_text())["levels"]["rtl"]["different"] > 0
+
+    # And nobody's change is lost
+    assert bitwright("rtl", run.path, "--latency-cutoff", "3").status == 0
+    assert (run.path / "rtl.edited.1" / "src" / "network_wrapper.v").read_text() == inverted
 
 
 def test_network_that_is_too_large_is_refused_with_its_estimate(run: RunFolder, bitwright: Bitwright) -> None:
