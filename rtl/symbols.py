@@ -253,12 +253,13 @@ def low_bit_cleared(symbol: Symbol) -> Symbol:
 
 
 def looked_up(symbol: Symbol, entries: Integers, lowest: int) -> Symbol:
-    """Return ``entries[symbol - lowest]``."""
+    """Return ``entries[symbol - lowest]``; where alkaid does not know that a value cannot occur, any entry serves."""
     if isinstance(symbol, int):
         return int(entries[symbol - lowest])
     first, last = ends(symbol)
     step = int(symbol.step)
-    table = entries[first - lowest : last - lowest + 1 : step].astype(np.float64)
+    places = np.arange(first, last + 1, step) - lowest
+    table = entries[np.clip(places, 0, len(entries) - 1)].astype(np.float64)
     if (table == table[0]).all():
         return int(table[0])
     return symbol.lookup(table, (float(first), float(last), float(step)))

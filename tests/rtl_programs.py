@@ -116,6 +116,19 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     "thresholds": lambda: _threshold(FixedPoint(3, 3), 7),
     "table": lambda: _table(FixedPoint(3, 3)),
     "table to bits": lambda: _table(Bipolar()),
+    "table of fewer codes than alkaid expects": lambda: _of(
+        (2,),
+        FixedPoint(2, 2),
+        Requantize("act", "x", FixedPoint(1, 1, signed=False, rounding="AP_RND_CONV", overflow="AP_SAT")),
+        Dense("fc", "act", np.array([[-1], [1]]), WEIGHT, None),
+        Table("table", "fc", np.array([-1, 1, 1]), -1, Bipolar()),
+    ),
+    "table after saturation": lambda: _of(
+        VECTOR,
+        SIGNED,
+        Requantize("act", "x", UNSIGNED_ROUNDED),
+        Table("table", "act", np.random.default_rng(4).integers(-4, 4, 8), 0, FixedPoint(3, 3)),
+    ),
     "multiplication exactly": lambda: _of(
         VECTOR, SIGNED, Affine("a", "x", np.array([1, -1, 2, -6, 5, 3]), np.array([0, 1, -2, 30, 0, 7]), 2)
     ),
