@@ -132,6 +132,8 @@ def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
         run: Its folder.
         approximate: Whether the network's own float32 may differ where it decides by the order of adding.
     """
+    if rtl_is_stale(run):
+        run.output("rtl").unlink(missing_ok=True)
     outputs = {level: load_array(run.output(level)) for level in LEVELS if run.output(level).is_file()}
     if not outputs:
         raise FileNotFoundError(
@@ -145,6 +147,11 @@ def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
     if verdict.exact and run.project.exists():
         check_weight_files(run.project)
     return verdict
+
+
+def rtl_is_stale(run: RunFolder) -> bool:
+    """Return whether the design of `bitwright rtl` is of another program than the run's."""
+    return not run.lowered.is_file() or run.stamp_value("rtl_design", "program") != digest(run.lowered)
 
 
 def was_approximate(run: RunFolder) -> bool:

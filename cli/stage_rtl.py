@@ -8,11 +8,11 @@ from rich.table import Table
 from bitwright.cli.console import note, out, progress_bar
 from bitwright.cli.run_folder import RunFolder, digest
 from bitwright.cli.stage_export import load_array, load_program, save_array
-from bitwright.cli.stage_hls import judge, was_approximate
+from bitwright.cli.stage_hls import judge, rtl_is_stale, was_approximate
 from bitwright.cli.versions import installed
 from bitwright.export.program import Program
 from bitwright.hls.verification import Verification
-from bitwright.rtl.design import Design, Language, read_design, sources, write_design
+from bitwright.rtl.design import FACTS, Design, Language, read_design, sources, write_design
 from bitwright.rtl.simulation import build_simulation, run_simulation
 from bitwright.rtl.size import lut_estimates
 
@@ -80,7 +80,7 @@ def _write(
     """Trace and write the design where the program or a setting changed."""
     settings = (language, repr(latency_cutoff), part, repr(clock_period_ns))
     key = digest(run.lowered, *settings, str(installed()))
-    if run.is_current("rtl_design", key, present=[run.rtl]):
+    if run.is_current("rtl_design", key, present=[run.rtl], unchanged=[run.rtl / FACTS]):
         note(f"rtl: {run.rtl} is up to date")
         return read_design(run.rtl)
     started = time.monotonic()
@@ -102,7 +102,8 @@ def _write(
             progress=progress,
         )
     content = digest(*_files(run, design))
-    run.finish("rtl_design", key, time.monotonic() - started, program=digest(run.lowered), content=content)
+    noted = {"program": digest(run.lowered), "content": content}
+    run.finish("rtl_design", key, time.monotonic() - started, [run.rtl / FACTS], **noted)
     return design
 
 
@@ -114,8 +115,13 @@ def _files(run: RunFolder, design: Design) -> list[Path]:
 def _set_aside(run: RunFolder) -> None:
     """Keep a design that a person changed: a new one is about to take its place."""
     written = run.stamp_value("rtl_design", "content")
-    if not written or not run.rtl.exists() or written == digest(*_files(run, read_design(run.rtl))):
+    if not written or not run.rtl.exists():
         return
+    try:
+        if written == digest(*_files(run, read_design(run.rtl))):
+            return
+    except (ValueError, OSError):
+        pass  # without its facts it is changed
     number = 1
     while (kept := run.rtl.with_name(f"rtl.edited.{number}")).exists():
         number += 1
@@ -127,7 +133,7 @@ def simulate_again(run: RunFolder, *, again: bool) -> None:
     """Simulate the design that lies in a run's folder, where there is one, and it is of the run's program."""
     if not run.rtl.exists():
         return
-    if run.stamp_value("rtl_design", "program") != digest(run.lowered):
+    if rtl_is_stale(run):
         note(f"rtl: {run.rtl} is of another program, and left out; run `bitwright rtl` again")
         run.output("rtl").unlink(missing_ok=True)
         return

@@ -11,6 +11,7 @@ from road import Bitwright
 
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_export import run_level, save_array, write_lowered
+from bitwright.cli.stage_hls import judge
 from bitwright.export.interface import input_codes
 from bitwright.export.lower import lower
 from bitwright.export.qonnx_file import save
@@ -55,6 +56,10 @@ def test_design_is_simulated_and_joins_the_verdict(run: RunFolder, bitwright: Bi
     said = f"rtl: {run.rtl} is up to date\nrtl: {run.output('rtl')} is up to date\n"
     assert again.err.startswith(said)
 
+    (run.rtl / "design.json").write_text('{"language": "veri')
+    assert bitwright("rtl", run.path).status == 0
+    assert json.loads((run.rtl / "design.json").read_text()) == design
+
     # Whatever lies there is what is simulated
     wrapper = run.rtl / "src" / "network_wrapper.v"
     inverted = re.sub(r"(assign model_out\[.*?\] = )", r"\1~", wrapper.read_text(), count=1)
@@ -65,7 +70,15 @@ def test_design_is_simulated_and_joins_the_verdict(run: RunFolder, bitwright: Bi
 
     # And nobody's change is lost
     assert bitwright("rtl", run.path, "--latency-cutoff", "3").status == 0
-    assert (run.path / "rtl.edited.1" / "src" / "network_wrapper.v").read_text() == inverted
+    assert (run.path / "rtl.edited.2" / "src" / "network_wrapper.v").read_text() == inverted
+
+
+def test_outputs_of_another_programs_design_are_left_out(run: RunFolder) -> None:
+    outputs = np.load(run.output("program"))
+    save_array(run.output("rtl"), outputs + 1)
+    verdict = judge(run)
+    assert (verdict.exact, set(verdict.levels)) == (True, {"program"})
+    assert not run.output("rtl").exists()
 
 
 def test_network_that_is_too_large_is_refused_with_its_estimate(run: RunFolder, bitwright: Bitwright) -> None:
