@@ -269,7 +269,7 @@ def run() -> None:
         app()
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            err.print("interrupted; the same command goes on where it was")
+            err.print("interrupted; the same command goes on from what is finished")
         raise
     except (ValueError, OSError, ToolError) as error:
         if os.environ.get("BITWRIGHT_TRACEBACK"):

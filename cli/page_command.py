@@ -15,7 +15,7 @@ def page(
     """Write report.html of a run: one page that needs nothing beside itself, to read in a browser or on paper.
 
     The verdict of each level, the training, the network, every layer's weights, values, bits and cost, the hardware's
-    figures by stage, and how to make the run again. `hls`, `rtl` and `convert` write it, too.
+    figures by stage, and how to make the run again. Every command that changes the run writes it, too.
     """
     run, _ = exported(experiment, runs_dir, overrides or ())
     write_and_say(run)

@@ -19,6 +19,7 @@ from bitwright.export.precision import read_precision
 from bitwright.hls.csim import check_headers, run_csim
 from bitwright.hls.csim_build import Headers, build_fast_or_original, build_library, content_key, source_files
 from bitwright.hls.target import Target
+from bitwright.hls.testbench_data import write_testbench_data
 from bitwright.hls.verification import LEVELS, Verification, verify
 from bitwright.hls.weight_files import check_weight_files, check_weight_texts
 
@@ -60,6 +61,7 @@ def write(target: Target, run: RunFolder) -> None:
     _set_aside(run)
     run.finish("project", "being written", 0.0)
     write_project(program, precision, target, run.project)
+    write_testbench_data(run.project, program, load_array(run.inputs))
     for operation in program.operations:
         if isinstance(operation, Linear) and legal_reuse_factor(operation, target) != target.reuse_factor:
             note(

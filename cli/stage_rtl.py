@@ -15,6 +15,7 @@ from bitwright.hls.verification import Verification
 from bitwright.rtl.design import FACTS, Design, Language, read_design, sources, write_design
 from bitwright.rtl.simulation import build_simulation, run_simulation
 from bitwright.rtl.size import lut_estimates
+from bitwright.rtl.tools import ghdl
 
 MOST_LUT = 250_000
 """More are refused unless asked for: alkaid would trace for many minutes."""
@@ -84,6 +85,9 @@ def _write(
         note(f"rtl: {run.rtl} is up to date")
         return read_design(run.rtl)
     started = time.monotonic()
+    if language == "vhdl":
+        ghdl()  # before minutes are spent
+    run.output("rtl").unlink(missing_ok=True)  # of the design that is about to go
     _set_aside(run)
     run.finish("rtl_design", "being written", 0.0)
     with progress_bar("tracing", len(program.operations) + 1) as count:

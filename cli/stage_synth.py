@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bitwright.cli.console import err, note, out
 from bitwright.cli.run_folder import RunFolder
+from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.hls.tool_error import ToolError
 from bitwright.rtl.design import TOP, Design, read_design, sources
 from bitwright.synth.ecp5 import PlaceAndRoute, Size, place_and_route, refuse_too_large
@@ -110,6 +111,8 @@ def _said(found: Found) -> Iterator[None]:
 
 def _open(run: RunFolder, wanted: Wanted, found: Found) -> None:
     design = read_design(run.rtl)
+    if run.lowered.is_file() and rtl_is_stale(run):
+        raise ValueError(f"{run.rtl}: design must be of the run's program, not of another; run `bitwright rtl` again")
     if design.language != "verilog":
         raise ValueError(
             f"{run.rtl}: language must be verilog for Yosys, not {design.language}; "

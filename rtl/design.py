@@ -1,5 +1,6 @@
 """A design on disk: the sources that alkaid writes, the testbench, and what is known about them."""
 
+import math
 import shutil
 from collections.abc import Callable
 from importlib.resources import files
@@ -74,8 +75,8 @@ def write_design(
         ValueError: If an operation cannot be held.
         OSError: If the folder cannot be written.
     """
-    if not latency_cutoff > 0:
-        raise ValueError(f"rtl: latency_cutoff must be above 0, not {latency_cutoff}; 5 is a start")
+    if not 0 < latency_cutoff < math.inf:
+        raise ValueError(f"rtl: latency_cutoff must be above 0 and finite, not {latency_cutoff}; 5 is a start")
     logic = trace(program, progress)
     progress(f"writing {language}")
     partial = folder.with_name(f".{folder.name}.partial")

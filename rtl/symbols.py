@@ -171,10 +171,16 @@ def clipped(symbol: Symbol, lowest: int, highest: int) -> Symbol:
     """Return the nearest value within two ends."""
     if isinstance(symbol, int):
         return min(max(symbol, lowest), highest)
-    if symbol.low < lowest:
+    if symbol.low < lowest == 0:
+        symbol = known(symbol.relu())  # selected against 0, alkaid would lose the interval
+    elif symbol.low < lowest:
         above = plus(symbol, -lowest)
         symbol = known(_selected(above, lowest, symbol, (lowest, max(lowest, ends(symbol)[1]))))
-    if not isinstance(symbol, int) and symbol.high > highest:
+    if isinstance(symbol, int) or symbol.high <= highest:
+        return symbol
+    if highest == 0:
+        symbol = times(known(times(symbol, -1).relu()), -1)  # type: ignore[union-attr]
+    else:
         above = plus(symbol, -highest - 1)
         symbol = known(_selected(above, symbol, highest, (min(highest, ends(symbol)[0]), highest)))
     return symbol
@@ -260,6 +266,8 @@ def looked_up(symbol: Symbol, entries: Integers, lowest: int) -> Symbol:
     step = int(symbol.step)
     places = np.arange(first, last + 1, step) - lowest
     table = entries[np.clip(places, 0, len(entries) - 1)].astype(np.float64)
+    if np.abs(table).max() >= MOST_WEIGHT:
+        raise ValueError(f"entries must be below 2**24 in RTL, not {np.abs(table).max():.0f}; use fewer bits")
     if (table == table[0]).all():
         return int(table[0])
     return symbol.lookup(table, (float(first), float(last), float(step)))

@@ -19,6 +19,7 @@ from bitwright.export.operations import (
     Dense,
     DepthwiseConv2d,
     Flatten,
+    Input,
     Integers,
     MaxPool2d,
     MultiplyAdd,
@@ -52,6 +53,9 @@ from bitwright.rtl.symbols import (
     weighted,
 )
 from bitwright.rtl.windows import positions, taps
+
+MOST_BITS = 53
+"""Of an integer: alkaid counts in float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +96,7 @@ def trace(program: Program, progress: Callable[[str], None] = lambda _: None) ->
         ValueError: If an operation cannot be held.
     """
     form = program.input.format
+    _refuse(program.input, form)
     width, signed = (1, False) if isinstance(form, Bipolar) else (form.width, form.signed)
     port = inputs(program.input.shape, width, signed=signed)
     wires = {program.input.name: Wires(port, form)}
@@ -99,19 +104,37 @@ def trace(program: Program, progress: Callable[[str], None] = lambda _: None) ->
     for i, operation in enumerate(program.operations[1:], start=1):
         progress(operation.name)
         result = program.tensors[operation.name]
+        _refuse(operation, result.format)
         try:
             symbols = RULES[type(operation)](operation, [wires[name] for name in operation.sources])
-        except (KeyError, ValueError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "operation must be one that RTL knows"
-            raise ValueError(f"{operation.name}: {reason}") from error
+        except ValueError as error:
+            raise ValueError(f"{operation.name}: {error}") from error
         wires[operation.name] = Wires(symbols.reshape(result.shape), result.format)
         for name in operation.sources:
             if last_use[name] == i:
                 wires.pop(name, None)
     outputs = wires[program.operations[-1].name].symbols.reshape(-1)
+    if all(isinstance(symbol, int) for symbol in outputs):
+        raise ValueError("rtl: outputs must depend on the input, not be constant; train the network again")
     progress("optimising")
     logic = trace_logic(FVArray(port.reshape(-1), SOLVER, HARDWARE), FVArray(outputs, SOLVER, HARDWARE), optimize=False)
     return optimize(logic, retrace=False)  # traced again, some logic gives other integers: alkaid 0.8.2
+
+
+def _refuse(operation: Operation, form: Format) -> None:
+    """Refuse what is not traced: other operations, other ways to round, numbers that float64 does not hold."""
+    if type(operation) not in RULES and not isinstance(operation, Input):
+        raise ValueError(f"{operation.name}: operation must be one that RTL knows, not {type(operation).__name__}")
+    if form.width > MOST_BITS:
+        raise ValueError(f"{operation.name}: result must have at most {MOST_BITS} bits in RTL, not {form.width}")
+    if not isinstance(operation, MultiplyAdd | Requantize):
+        return
+    kept = operation.format
+    if kept.rounding != "AP_RND_CONV" or kept.overflow == "AP_WRAP":
+        raise ValueError(
+            f"{operation.name}: format must round half to even and saturate in RTL, not be {kept.ap_fixed}; "
+            "use a quantiser"
+        )
 
 
 def _products(wires: Wires, weight: Integers, taken: Integers) -> Symbols:

@@ -109,7 +109,9 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
     ),
     "upsampling": lambda: _of(IMAGE, SIGNED, Upsample("up", "x", (2, 1))),
     "shift, rounding half to even": lambda: _of(VECTOR, SIGNED, Requantize("act", "x", ROUNDED)),
-    "shift to the left": lambda: _of(VECTOR, SIGNED, Requantize("act", "x", FixedPoint(7, 3))),
+    "shift to the left": lambda: _of(
+        VECTOR, SIGNED, Requantize("act", "x", FixedPoint(7, 3, rounding="AP_RND_CONV", overflow="AP_SAT"))
+    ),
     "multiplication and addition": lambda: _multiply_add(NARROW),
     "multiplication and addition, unsigned": lambda: _multiply_add(UNSIGNED_ROUNDED),
     "one threshold": lambda: _threshold(Bipolar(), 1),
@@ -128,6 +130,32 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
         SIGNED,
         Requantize("act", "x", UNSIGNED_ROUNDED),
         Table("table", "act", np.random.default_rng(4).integers(-4, 4, 8), 0, FixedPoint(3, 3)),
+    ),
+    "layers that alkaid gets wrong when it traces them again": lambda: _of(
+        (6,),
+        SIGNED,
+        Dense("a", "x", np.array([[-2], [4], [-2], [-4], [-1], [-2]]), WEIGHT, np.array([4])),
+        MultiplyAdd(
+            "b",
+            "a",
+            np.array([6488]),
+            np.array([-26007]),
+            0,
+            FixedPoint(5, 5, rounding="AP_RND_CONV", overflow="AP_SAT_SYM"),
+        ),
+        Dense("c", "b", np.array([[-1, 1, 1, 1]]), WEIGHT, None),
+        Requantize("d", "c", FixedPoint(4, 4, signed=False, rounding="AP_RND_CONV", overflow="AP_SAT")),
+        Dense("e", "d", np.array([[1, 1, -1], [1, -1, -1], [1, -1, -1], [-1, 1, -1]]), WEIGHT, None),
+        Threshold(
+            "f",
+            "e",
+            np.array([[-15, -15, 0], [-30, -30, -2], [-60, -60, 0]]),
+            np.array([True, True, True]),
+            FixedPoint(2, 2, rounding="AP_RND_CONV", overflow="AP_SAT"),
+        ),
+    ),
+    "a matrix in blocks": lambda: _of(
+        (600,), FixedPoint(2, 2, signed=False), Dense("fc", "x", _weights(600, 20, bits=True), WEIGHT, None)
     ),
     "multiplication exactly": lambda: _of(
         VECTOR, SIGNED, Affine("a", "x", np.array([1, -1, 2, -6, 5, 3]), np.array([0, 1, -2, 30, 0, 7]), 2)

@@ -100,7 +100,10 @@ def test_network_that_is_too_large_is_refused_with_its_estimate(run: RunFolder, 
 
 def test_pipeline_of_no_delay_is_refused(run: RunFolder, bitwright: Bitwright) -> None:
     outcome = bitwright("rtl", run.path, "--latency-cutoff", "0")
-    assert (outcome.status, outcome.err) == (2, "rtl: latency_cutoff must be above 0, not 0.0; 5 is a start\n")
+    assert (outcome.status, outcome.err) == (
+        2,
+        "rtl: latency_cutoff must be above 0 and finite, not 0.0; 5 is a start\n",
+    )
 
 
 def test_missing_ghdl_is_named(run: RunFolder, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_interrupted_tool_ends_the_command_and_starts_no_other(
     runs = [run_of(tmp_path / name, rtl=False) for name in ("one", "two", "three")]
     outcome = bitwright("synth", *runs)
     assert outcome.status == 130
-    assert outcome.err.endswith("interrupted; the same command goes on where it was\n")
+    assert outcome.err.endswith("interrupted; the same command goes on from what is finished\n")
     assert len(calls(tmp_path / "bin")) < 3
     monkeypatch.delenv("STANDIN")
     assert bitwright("synth", *runs).status == 0

@@ -19,6 +19,7 @@ from bitwright.rtl.symbols import (
     at_least,
     clipped,
     each,
+    ends,
     floor_shift,
     inputs,
     larger,
@@ -98,13 +99,20 @@ def test_comparison_of_a_comparison(width: int, signed: bool, factor: int, offse
 
 @ports
 def test_saturation(width: int, signed: bool, factor: int, offset: int, number: int) -> None:
-    ends = min(number, 0), max(number, 5)
+    interval = min(number, 0), max(number, 5)
     agree(
         width,
         signed,
-        lambda x: clipped(plus(times(x, factor), offset), *ends),
-        lambda x: np.clip(x * factor + offset, *ends),
+        lambda x: clipped(plus(times(x, factor), offset), *interval),
+        lambda x: np.clip(x * factor + offset, *interval),
     )
+
+
+@pytest.mark.parametrize("interval", [(0, 15), (-3, 0), (-8, 7), (0, 1), (-1, 0)])
+def test_saturated_values_are_known_to_be_so(interval: tuple[int, int]) -> None:
+    (port,) = inputs((1,), 8, signed=True)
+    assert ends(clipped(port, *interval)) == interval
+    assert ends(clipped(times(port, -3), *interval)) == interval
 
 
 @ports
