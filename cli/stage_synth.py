@@ -111,7 +111,7 @@ def _said(found: Found) -> Iterator[None]:
 
 def _open(run: RunFolder, wanted: Wanted, found: Found) -> None:
     design = read_design(run.rtl)
-    if run.lowered.is_file() and rtl_is_stale(run):
+    if run.stamp_value("rtl_design", "program") and rtl_is_stale(run):
         raise ValueError(f"{run.rtl}: design must be of the run's program, not of another; run `bitwright rtl` again")
     if design.language != "verilog":
         raise ValueError(

@@ -16,7 +16,7 @@ from bitwright.export.program import Program
 from bitwright.hls.target import Target
 
 SPEED = settings_of(Target()).part.speed
-LINEAR = [name for name, make in PROGRAMS.items() if any(isinstance(each, Linear) for each in make().operations)]
+LINEAR = [name for name, make in PROGRAMS.items() if sum(isinstance(each, Linear) for each in make().operations) == 1]
 
 
 def matrix_of(program: Program) -> Matrix:
