@@ -48,3 +48,15 @@ def _tenths(title: str, total: int) -> Callable[[int], None]:
 def note(text: str) -> None:
     """Say what is going on."""
     err.print(text, markup=False)
+
+
+def error_line(error: Exception) -> str:
+    """Return an error's own words; for one of the operating system, in the form of every other."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename2 or error.filename}: " if error.filename else ""
+        if isinstance(error, FileNotFoundError):
+            return f"{where}file must be there, not missing; run the stage that writes it (train, export, hls)"
+        return (
+            f"{where}path must be readable and writable, not refused ({error.strerror}); check it and the space on disk"
+        )
+    return str(error)

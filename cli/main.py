@@ -18,7 +18,7 @@ from bitwright.cli.arguments import (
     Overrides,
     RunsDir,
 )
-from bitwright.cli.console import err
+from bitwright.cli.console import err, error_line
 from bitwright.cli.estimate_command import estimate
 from bitwright.cli.experiment import explain
 from bitwright.cli.page_command import page, write_and_say
@@ -274,17 +274,5 @@ def run() -> None:
     except (ValueError, OSError, ToolError) as error:
         if os.environ.get("BITWRIGHT_TRACEBACK"):
             raise
-        err.print(_line(error), style="red", markup=False)
+        err.print(error_line(error), style="red", markup=False)
         sys.exit(2)
-
-
-def _line(error: Exception) -> str:
-    """Return an error's own words; for one of the operating system, in the form of every other."""
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename2 or error.filename}: " if error.filename else ""
-        if isinstance(error, FileNotFoundError):
-            return f"{where}file must be there, not missing; run the stage that writes it (train, export, hls)"
-        return (
-            f"{where}path must be readable and writable, not refused ({error.strerror}); check it and the space on disk"
-        )
-    return str(error)

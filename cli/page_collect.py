@@ -15,6 +15,7 @@ from bitwright.cli.page_layers import measurable, network
 from bitwright.cli.report_sheet import clean
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder
 from bitwright.cli.stage_export import load_array, load_program
+from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.cli.versions import installed
 from bitwright.export.operations import Integers
 from bitwright.export.precision import read_precision
@@ -46,7 +47,8 @@ def collect(run: RunFolder) -> Page:
     called = shown_path(run)
     experiment = run.path / EXPERIMENT
     text = take(experiment, experiment.read_text)
-    found = hardware(run.path, called)
+    stale = bool(run.stamp_value("rtl_design", "program")) and rtl_is_stale(run)
+    found = hardware(run.path, called, stale=stale)
     page = Page(
         name=name,
         verdict=take(run.verification, lambda: _verdict(run.verification)),

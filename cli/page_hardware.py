@@ -14,7 +14,8 @@ from bitwright.reports.report import Stage as VendorStage
 from bitwright.reports.report import StageReport, figures
 
 DESIGN = "rtl/design.json"
-SYNTHESIS = "synth/*/*.json"
+SYNTHESIS = "synth/[xe]*/*.json"
+VENDOR_SYNTHESIS = "synth/vendor/*.json"
 
 UNSAID = ("key", "command", "stage", "step", "tool", "package")
 """Words of the open tools' files that stand elsewhere, or that nobody reads."""
@@ -37,12 +38,13 @@ class Hardware:
     problems: list[str] = field(default_factory=list)
 
 
-def hardware(folder: Path, run: str) -> Hardware:
+def hardware(folder: Path, run: str, *, stale: bool = False) -> Hardware:
     """Return the figures of every stage, in the order of the flow.
 
     Args:
         folder: Of the run.
         run: How commands name it.
+        stale: Whether the RTL, and what was synthesised of it, are of another program than the run's.
 
     >>> [one.command for one in hardware(Path("nowhere"), "runs/a").absent][:2]
     ['bitwright hls runs/a', 'bitwright rtl runs/a']
@@ -52,10 +54,12 @@ def hardware(folder: Path, run: str) -> Hardware:
         _take_vendor(found, folder, run)
     else:
         found.absent.append(Absent("hls4ml project, and all that the vendor's tools say of it", f"bitwright hls {run}"))
-    if not _take(found, folder, DESIGN, "RTL, before synthesis"):
+    if stale or not _take(found, folder, DESIGN, "RTL, before synthesis"):
         found.absent.append(Absent("RTL design", f"bitwright rtl {run}"))
     before = len(found.stages)
-    _take(found, folder, SYNTHESIS)
+    _take(found, folder, VENDOR_SYNTHESIS)
+    if not stale:
+        _take(found, folder, SYNTHESIS)
     titles = " ".join(stage.title for stage in found.stages[before:])
     if "yosys" not in titles:
         found.absent.append(Absent("synthesis by Yosys", f"bitwright synth {run}"))

@@ -9,6 +9,9 @@ from bitwright.cli.arguments import DEFAULT, ExperimentArgument, Overrides, Runs
 from bitwright.cli.page_command import write_and_say
 from bitwright.cli.run_folder import exported
 
+MOST_LUT = 250_000
+"""More are refused unless asked for: alkaid would trace for many minutes."""
+
 Language = Literal["verilog", "vhdl"]
 
 
@@ -20,7 +23,7 @@ def rtl(
     latency_cutoff: Annotated[
         float, typer.Option(help="Longest delay between two registers, some one for each LUT; less is faster.")
     ] = 5.0,
-    most_lut: Annotated[int, typer.Option(min=1, help="Refuse networks whose estimate is above it.")] = 250_000,
+    most_lut: Annotated[int, typer.Option(min=1, help="Refuse networks whose estimate is above it.")] = MOST_LUT,
 ) -> None:
     """Write the integer program as pipelined RTL that takes an input every clock, and simulate the whole test set.
 

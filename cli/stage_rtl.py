@@ -17,9 +17,6 @@ from bitwright.rtl.simulation import build_simulation, run_simulation
 from bitwright.rtl.size import lut_estimates
 from bitwright.rtl.tools import ghdl
 
-MOST_LUT = 250_000
-"""More are refused unless asked for: alkaid would trace for many minutes."""
-
 
 def rtl(
     run: RunFolder,
@@ -29,7 +26,6 @@ def rtl(
     *,
     part: str,
     clock_period_ns: float,
-    again: bool = False,
 ) -> tuple[Design, Verification]:
     """Write the run's program as RTL, compile it with its testbench, simulate the test set, compare every level.
 
@@ -40,7 +36,6 @@ def rtl(
         most_lut: Networks whose estimate is above it are refused.
         part: For the vendor's scripts.
         clock_period_ns: For the vendor's scripts.
-        again: Whether to simulate though nothing changed.
 
     Raises:
         ValueError: If the network is too large, or an operation cannot be held.
@@ -53,7 +48,7 @@ def rtl(
     approximate = was_approximate(run)
     run.verification.unlink(missing_ok=True)
     design = _write(run, program, language, latency_cutoff, part=part, clock_period_ns=clock_period_ns)
-    _simulate(run, design, again=again)
+    _simulate(run, design, again=False)
     return design, judge(run, approximate=approximate)
 
 
@@ -88,6 +83,8 @@ def _write(
     if language == "vhdl":
         ghdl()  # before minutes are spent
     run.output("rtl").unlink(missing_ok=True)  # of the design that is about to go
+    for figures in (*run.path.glob("synth/x*/*.json"), *run.path.glob("synth/ecp5-*/*.json")):
+        figures.unlink()
     _set_aside(run)
     run.finish("rtl_design", "being written", 0.0)
     with progress_bar("tracing", len(program.operations) + 1) as count:

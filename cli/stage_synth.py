@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from bitwright.cli.console import err, note, out
+from bitwright.cli.console import err, error_line, note, out
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.hls.tool_error import ToolError
@@ -106,7 +106,7 @@ def _said(found: Found) -> Iterator[None]:
         yield
     except (ValueError, OSError, ToolError) as error:
         found.failures += 1
-        err.print(str(error), style="red", markup=False)
+        err.print(error_line(error), style="red", markup=False)
 
 
 def _open(run: RunFolder, wanted: Wanted, found: Found) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def build_simulation(design: Design, folder: Path, cache: Path) -> Path:
     compiler()
     program, environment = verilator()
     written = [*sources(folder, design.language), folder / "testbench.v"]
-    key = content_key(written, folder, program.parent.parent.name, *FLAGS, *CPP)
+    key = content_key(written, folder, version("verilator"), *FLAGS, *CPP)
     built = cache / key
     if built.exists():
         return built
@@ -52,18 +53,7 @@ def build_simulation(design: Design, folder: Path, cache: Path) -> Path:
     log.unlink(missing_ok=True)
     verilog = written if design.language == "verilog" else [_synthesised(written[:-1], work, log), written[-1]]
     jobs = str(os.cpu_count() or 1)
-    command: list[str | Path] = [
-        program,
-        "--binary",
-        "--timing",
-        "-j",
-        jobs,
-        "--Mdir",
-        work / "obj",
-        "--top-module",
-        PROGRAM,
-        *FLAGS,
-    ]
+    command: list[str | Path] = [program, "--binary", "--timing", "-j", jobs, "--Mdir", work / "obj", *FLAGS]
     make = [part for flag in ("OPT_FAST=-O1", *CPP) for part in ("-MAKEFLAGS", flag)]
     files = [path.resolve() for path in verilog]
     run_tool([*command, "--top-module", PROGRAM, *make, *files], log, what="verilator", environment=environment)

@@ -69,6 +69,17 @@ def each(function: Callable[..., Symbol], *arrays: Symbols | Integers) -> Symbol
     return result
 
 
+def refuse_large_weights(weight: Integers | int) -> None:
+    """Refuse factors that alkaid would round.
+
+    Raises:
+        ValueError: If there are any.
+    """
+    largest = int(np.abs(weight).max(initial=0))
+    if largest >= MOST_WEIGHT:
+        raise ValueError(f"weights must be below 2**24 in RTL, not {largest}; use fewer bits")
+
+
 def weighted(symbols: Symbols, weight: Integers) -> Symbols:
     """Return ``symbols @ weight``: variables ``(K,)``, integers ``(K, C)``.
 
@@ -77,8 +88,7 @@ def weighted(symbols: Symbols, weight: Integers) -> Symbols:
     Raises:
         ValueError: If a weight is too large.
     """
-    if np.abs(weight).max(initial=0) >= MOST_WEIGHT:
-        raise ValueError(f"weights must be below 2**24 in RTL, not {np.abs(weight).max()}; use fewer bits")
+    refuse_large_weights(weight)
     parts = [_upward(symbol) for symbol in symbols]
     starts, signs = (np.array([part[i] for part in parts], np.int64) for i in (1, 2))
     constant = starts @ weight
@@ -144,9 +154,12 @@ def _added(symbol: FVariable) -> int:
 
 
 def times(symbol: Symbol, factor: int) -> Symbol:
-    """Return the product with an integer."""
-    if abs(factor) >= MOST_WEIGHT:
-        raise ValueError(f"weights must be below 2**24 in RTL, not {factor}; use fewer bits")
+    """Return the product with an integer.
+
+    Raises:
+        ValueError: If it is too large.
+    """
+    refuse_large_weights(factor)
     product: Symbol = symbol * factor
     return product
 
@@ -163,7 +176,9 @@ def at_least(symbol: Symbol, threshold: int) -> Symbol:
         bit: FVariable = between * (1.0 / step)
         return bit if sign > 0 else plus(times(bit, -1), 1)
     reached = lowest + -(-(threshold - lowest) // step) * step  # the least value that does
-    below: FVariable = (symbol - reached).is_negative()
+    distance = plus(symbol, -reached)
+    assert not isinstance(distance, int)
+    below: FVariable = distance.is_negative()
     return ~below
 
 
@@ -204,7 +219,7 @@ def larger(symbol: Symbol, other: Symbol) -> Symbol:
         assert isinstance(other, int)
         return max(symbol, other)
     if isinstance(other, int):
-        return symbol.max_of(other)
+        return clipped(symbol, other, max(other, ends(symbol)[1]))
     if symbol._factor < 0 or other._factor < 0:  # alkaid selects wrongly among negated variables
         return plus(other, known((symbol - other).relu()))
     bits = (0, 1) == ends(symbol) == ends(other)

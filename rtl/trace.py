@@ -48,6 +48,7 @@ from bitwright.rtl.symbols import (
     larger,
     looked_up,
     plus,
+    refuse_large_weights,
     shift_round_half_even,
     times,
     weighted,
@@ -124,9 +125,12 @@ def trace(program: Program, progress: Callable[[str], None] = lambda _: None) ->
 def _refuse(operation: Operation, form: Format) -> None:
     """Refuse what is not traced: other operations, other ways to round, numbers that float64 does not hold."""
     if type(operation) not in RULES and not isinstance(operation, Input):
-        raise ValueError(f"{operation.name}: operation must be one that RTL knows, not {type(operation).__name__}")
+        kind = type(operation).__name__
+        raise ValueError(f"{operation.name}: operation must be one that RTL knows, not {kind}; use `bitwright hls`")
     if form.width > MOST_BITS:
-        raise ValueError(f"{operation.name}: result must have at most {MOST_BITS} bits in RTL, not {form.width}")
+        raise ValueError(
+            f"{operation.name}: result must have at most {MOST_BITS} bits in RTL, not {form.width}; use fewer"
+        )
     if not isinstance(operation, MultiplyAdd | Requantize):
         return
     kept = operation.format
@@ -214,6 +218,7 @@ def _requantize(operation: Requantize, sources: Sequence[Wires]) -> Symbols:
 def _multiply_add(operation: MultiplyAdd, sources: Sequence[Wires]) -> Symbols:
     (wires,) = sources
     lowest, highest = operation.format.lowest, operation.format.highest
+    refuse_large_weights(operation.multiplier)
 
     def one(code: Symbol, multiplier: int, offset: int) -> Symbol:
         code = clipped(code, *_ends_that_matter(ends(code), multiplier, offset, operation.shift, (lowest, highest)))
