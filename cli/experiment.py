@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -101,7 +101,7 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
 def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
-    if not equals or not all(parts) or len(parts) > 2:
+    if not equals or not all(parts) or len(parts) > (4 if parts[:2] == ["recipe", "layers"] else 2):
         raise ValueError(f"--set: override must be section.key=value, not {override!r}; try --set train.epochs=3")
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -175,11 +175,15 @@ def _shown(value: object) -> str:
 
 
 def _keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
+    section: object = model
     for name in path:
-        section = model.model_fields[name].annotation
-        if not (isinstance(section, type) and issubclass(section, BaseModel)):
-            return []
-        model = section
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[name].annotation
+        else:  # a section for each name
+            section = get_args(section)[-1] if get_args(section) else None
+    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return []
+    model = section
     return list(model.model_fields)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bitwright.cli.experiment import Experiment, sections
+from bitwright.quant.recipe import LayerRecipe
 
 INTRODUCTION = """\
 # Experiments
@@ -39,6 +40,11 @@ $ bitwright train configs/digits_mlp_w6a6.toml --set train.epochs=3 --set 'model
 An unknown key, a value of the wrong type and a combination that cannot be are refused before anything runs.
 """
 
+LAYERS = """\
+What the layer of a name has of its own, such as `[recipe.layers.conv1]`. A name that the network does not have is
+refused with the list of those that it has. On the command line: `--set recipe.layers.conv1.weight_bit_width=4`.
+"""
+
 
 def page() -> str:
     """Return the page: a table of keys for the head of the file, and one for each section.
@@ -50,7 +56,10 @@ def page() -> str:
     parts = [INTRODUCTION, "## Head of the file\n", _table(Experiment, head)]
     for name, model in sections().items():
         summary = (model.__doc__ or "").partition("\n")[0]
-        parts += [f"## `[{name}]`\n", f"{summary}\n", _table(model, list(model.model_fields))]
+        keys = [key for key in model.model_fields if key != "layers"]
+        parts += [f"## `[{name}]`\n", f"{summary}\n", _table(model, keys)]
+        if "layers" in model.model_fields:
+            parts += [f"## `[{name}.layers.NAME]`\n", LAYERS, _table(LayerRecipe, list(LayerRecipe.model_fields))]
     return "\n".join(parts)
 
 

@@ -74,7 +74,7 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
 
 def training_key(experiment: Experiment) -> str:
     """Return a digest of all settings that the weights depend on."""
-    parts = [experiment.data, experiment.model, experiment.recipe]
+    parts = [experiment.data, experiment.model, experiment.recipe.without_reasons()]
     training = experiment.train.model_copy(update={"logger": "csv"})
     return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)))
 

@@ -31,6 +31,10 @@ class NetworkDescription:
     input_shape: tuple[int, ...]
     classes: int
 
+    def __post_init__(self) -> None:
+        """Drop what the recipe says for people only: the weights do not depend on it."""
+        object.__setattr__(self, "recipe", self.recipe.without_reasons())
+
     def build(self) -> nn.Module:
         """Return the network with random weights."""
         return build(self.model, self.recipe, self.input_shape, self.classes)

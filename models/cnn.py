@@ -37,16 +37,17 @@ class CNN(nn.Module):
         inputs, height, width = image
         if min(height, width) < KERNEL - 1 + POOL:
             raise ValueError(f"model.kind: images of cnn must be at least 4x4, not {height}x{width}; use kind = 'mlp'")
-        first_bits, last_bits = recipe.weight_width("first"), recipe.weight_width("last")
+        conv, out = recipe.layer("conv", "first"), recipe.layer("out", "last")
         self.input = input_quantizer(recipe, 0.0, 1.0)
-        self.conv = conv2d(recipe, inputs, channels, KERNEL, weight_bit_width=first_bits, bias=not batch_norm)
+        self.conv = conv2d(conv, inputs, channels, KERNEL, bias=not batch_norm)
         self.pool = nn.MaxPool2d(POOL)
         self.norm = BatchNorm(channels) if batch_norm else nn.Identity()
-        self.act = activation(recipe.activation_width("first"))
+        self.act = activation(conv.activation_bit_width)
         self.flatten = nn.Flatten()
         rows, columns = ((size - KERNEL + 1) // POOL for size in (height, width))
-        self.out = dense(recipe, channels * rows * columns, classes, weight_bit_width=last_bits, bias=last_bits > 1)
-        self.out_norm = BatchNorm(classes) if last_bits == 1 and batch_norm else nn.Identity()
+        binary = out.weight_bit_width == 1
+        self.out = dense(out, channels * rows * columns, classes, bias=not binary)
+        self.out_norm = BatchNorm(classes) if binary and batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(N, C, H, W)`` to scores ``(N, classes)``."""

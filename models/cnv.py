@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer
-from bitwright.quant.recipe import Position, Recipe
+from bitwright.quant.recipe import Recipe
 
 POOLED = (1, 3)
 """Convolutions whose activation is pooled; the others' goes on as it is."""
@@ -54,28 +54,24 @@ class CNV(nn.Module):
         def norm(n: int) -> nn.Module:
             return BatchNorm(n) if batch_norm else nn.Identity()
 
-        def layer(bits: int, inputs: int, outputs: int, *, kernel: int = 0) -> nn.Module:
-            if kernel:
-                return conv2d(recipe, inputs, outputs, kernel, weight_bit_width=bits, bias=bias)
-            return dense(recipe, inputs, outputs, weight_bit_width=bits, bias=bias)
-
         self.input = input_quantizer(recipe, 0.0, 1.0)
         widths = [colours, *(channels * factor for factor in (1, 1, 2, 2, 4, 4))]
         self.convolutions = len(widths) - 1
         for i in range(self.convolutions):
-            position: Position = "first" if i == 0 else "middle"
-            setattr(self, f"conv{i}", layer(recipe.weight_width(position), widths[i], widths[i + 1], kernel=3))
+            conv = recipe.layer(f"conv{i}", "first" if i == 0 else "middle")
+            setattr(self, f"conv{i}", conv2d(conv, widths[i], widths[i + 1], 3, bias=bias))
             setattr(self, f"norm{i}", norm(widths[i + 1]))
-            setattr(self, f"act{i}", activation(recipe.activation_width(position)))
+            setattr(self, f"act{i}", activation(conv.activation_bit_width))
             if i in POOLED:
                 setattr(self, f"pool{i}", nn.MaxPool2d(2))
         self.flatten = nn.Flatten()
         hidden = 8 * channels
-        self.fc1 = layer(recipe.weight_width("middle"), widths[-1], hidden)
-        self.fc1_norm, self.fc1_act = norm(hidden), activation(recipe.activation_width("middle"))
-        self.fc2 = layer(recipe.weight_width("middle"), hidden, hidden)
-        self.fc2_norm, self.fc2_act = norm(hidden), activation(recipe.activation_width("middle"))
-        self.out = layer(recipe.weight_width("last"), hidden, classes)
+        fc1, fc2 = recipe.layer("fc1", "middle"), recipe.layer("fc2", "middle")
+        self.fc1 = dense(fc1, widths[-1], hidden, bias=bias)
+        self.fc1_norm, self.fc1_act = norm(hidden), activation(fc1.activation_bit_width)
+        self.fc2 = dense(fc2, hidden, hidden, bias=bias)
+        self.fc2_norm, self.fc2_act = norm(hidden), activation(fc2.activation_bit_width)
+        self.out = dense(recipe.layer("out", "last"), hidden, classes, bias=bias)
         self.out_norm = norm(classes)  # on the host: see interface.json
 
     def forward(self, x: Tensor) -> Tensor:

@@ -53,20 +53,21 @@ class LeNet5(nn.Module):
         def norm(n: int) -> nn.Module:
             return BatchNorm(n) if batch_norm else nn.Identity()
 
-        first_bits, bits, last_bits = (recipe.weight_width(p) for p in ("first", "middle", "last"))
+        conv1, fc1, fc2 = recipe.layer("conv1", "first"), recipe.layer("fc1", "middle"), recipe.layer("fc2", "middle")
+        conv2, out = recipe.layer("conv2", "middle"), recipe.layer("out", "last")
         self.input = input_quantizer(recipe, 0.0, 1.0)
-        padding = (32 - height) // 2
-        self.conv1 = conv2d(recipe, channels, first, 5, padding=padding, weight_bit_width=first_bits, bias=bias)
-        self.pool1, self.norm1, self.act1 = nn.MaxPool2d(2), norm(first), activation(recipe.activation_width("first"))
-        self.conv2 = conv2d(recipe, first, second, 5, weight_bit_width=bits, bias=bias)
-        self.pool2, self.norm2, self.act2 = nn.MaxPool2d(2), norm(second), activation(recipe.activation_width("middle"))
+        self.conv1 = conv2d(conv1, channels, first, 5, padding=(32 - height) // 2, bias=bias)
+        self.pool1, self.norm1, self.act1 = nn.MaxPool2d(2), norm(first), activation(conv1.activation_bit_width)
+        self.conv2 = conv2d(conv2, first, second, 5, bias=bias)
+        self.pool2, self.norm2, self.act2 = nn.MaxPool2d(2), norm(second), activation(conv2.activation_bit_width)
         self.flatten = nn.Flatten()
-        self.fc1 = dense(recipe, second * 25, 120, weight_bit_width=bits, bias=bias)
-        self.norm3, self.act3 = norm(120), activation(recipe.activation_width("middle"))
-        self.fc2 = dense(recipe, 120, 84, weight_bit_width=bits, bias=bias)
-        self.norm4, self.act4 = norm(84), activation(recipe.activation_width("middle"))
-        self.out = dense(recipe, 84, classes, weight_bit_width=last_bits, bias=last_bits > 1)
-        self.out_norm = BatchNorm(classes) if last_bits == 1 and batch_norm else nn.Identity()
+        self.fc1 = dense(fc1, second * 25, 120, bias=bias)
+        self.norm3, self.act3 = norm(120), activation(fc1.activation_bit_width)
+        self.fc2 = dense(fc2, 120, 84, bias=bias)
+        self.norm4, self.act4 = norm(84), activation(fc2.activation_bit_width)
+        binary = out.weight_bit_width == 1
+        self.out = dense(out, 84, classes, bias=not binary)
+        self.out_norm = BatchNorm(classes) if binary and batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(N, C, H, W)`` to scores ``(N, classes)``."""

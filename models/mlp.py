@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.quant.brevitas_layers import activation, dense, input_quantizer
-from bitwright.quant.recipe import Recipe
+from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 
 class MLP(nn.Module):
@@ -44,20 +44,34 @@ class MLP(nn.Module):
         self.hidden_layers = len(hidden)
         widths = [in_features, *hidden]
         for i in range(len(hidden)):
-            position = "first" if i == 0 else "middle"
-            bits = recipe.weight_width(position)  # type: ignore[arg-type]  # a Literal through a conditional
-            setattr(self, f"fc{i}", dense(recipe, widths[i], widths[i + 1], weight_bit_width=bits, bias=not batch_norm))
+            layer = recipe.layer(f"fc{i}", "first" if i == 0 else "middle")
+            if layer.weight_bit_width == LEFT_OUT:
+                _check_left_out(f"fc{i}", widths[i], widths[i + 1])
+                continue
+            setattr(self, f"fc{i}", dense(layer, widths[i], widths[i + 1], bias=not batch_norm))
             setattr(self, f"norm{i}", BatchNorm(widths[i + 1]) if batch_norm else nn.Identity())
-            setattr(self, f"act{i}", activation(recipe.activation_width(position)))  # type: ignore[arg-type]
-        bits = recipe.weight_width("last")
-        self.out = dense(recipe, widths[-1], classes, weight_bit_width=bits, bias=bits > 1)
+            setattr(self, f"act{i}", activation(layer.activation_bit_width))
+        layer = recipe.layer("out", "last")
+        binary = layer.weight_bit_width == 1
+        self.out = dense(layer, widths[-1], classes, bias=not binary)
         # Scores of 1-bit weights are whole numbers, far too large for a softmax: a batch norm scales them, on the host.
-        self.out_norm = BatchNorm(classes) if bits == 1 and batch_norm else nn.Identity()
+        self.out_norm = BatchNorm(classes) if binary and batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_features)`` or ``(N, C, H, W)`` to scores ``(N, classes)``."""
         x = self.flatten(self.input(x))  # (N, in_features)
         for i in range(self.hidden_layers):
+            if not hasattr(self, f"fc{i}"):
+                continue
             x = getattr(self, f"fc{i}")(x)  # (N, hidden[i])
             x = getattr(self, f"act{i}")(getattr(self, f"norm{i}")(x))
         return self.out_norm(self.out(x))  # type: ignore[no-any-return]
+
+
+def _check_left_out(name: str, inputs: int, outputs: int) -> None:
+    """Refuse to leave out what changes the number of values."""
+    if inputs != outputs:
+        raise ValueError(
+            f"recipe.layers.{name}.weight_bit_width: width must be 1 to 16 for a layer from {inputs} to {outputs} "
+            "values, not 0; only one with as many outputs as inputs can be left out"
+        )

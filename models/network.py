@@ -7,7 +7,7 @@ from bitwright.models.cnv import CNV
 from bitwright.models.lenet5 import LeNet5
 from bitwright.models.mlp import MLP
 from bitwright.models.settings import ModelSettings
-from bitwright.quant.recipe import Recipe
+from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 STANDARDISED_RANGE = (-8.0, 8.0)
 """Range of standardised features: eight standard deviations; beyond it the input quantiser saturates."""
@@ -23,7 +23,8 @@ def build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...],
         classes: Scores.
 
     Raises:
-        ValueError: If the network cannot take such an input, or has 1-bit weights without batch norm.
+        ValueError: If the network cannot take such an input, has 1-bit weights without batch norm, or has no layer
+            that the recipe names.
 
     >>> type(build(ModelSettings(hidden=(8,)), Recipe(), (16,), 5)).__name__
     'MLP'
@@ -32,6 +33,39 @@ def build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...],
         raise ValueError(
             "model.batch_norm: value must be true where a width is 1 bit, not False; binary layers have no bias"
         )
+    if recipe.layers:
+        _check_layers(settings, recipe, input_shape, classes)
+    return _build(settings, recipe, input_shape, classes)
+
+
+def layer_names(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
+    """Return the names of the layers with weights, in their order: what a recipe may say more of.
+
+    >>> layer_names(ModelSettings(kind="lenet5"), (1, 28, 28), 10)
+    ('conv1', 'conv2', 'fc1', 'fc2', 'out')
+    """
+    network = _build(settings, Recipe.floating(), input_shape, classes)
+    return tuple(name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d))
+
+
+def _check_layers(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> None:
+    names = layer_names(settings, input_shape, classes)
+    for name, own in recipe.layers.items():
+        if name not in names:
+            raise ValueError(f"recipe.layers: layer must be one of {', '.join(names)}, not {name!r}; rename it")
+        if name == names[-1] and own.activation_bit_width is not None:
+            raise ValueError(
+                f"recipe.layers.{name}.activation_bit_width: key must be of a layer with an activation behind it, "
+                "not of the last one; delete it"
+            )
+        if own.weight_bit_width == LEFT_OUT and (settings.kind != "mlp" or name == names[-1]):
+            raise ValueError(
+                f"recipe.layers.{name}.weight_bit_width: width must be 1 to 16, not 0; only hidden layers of an MLP "
+                "can be left out"
+            )
+
+
+def _build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     images = len(input_shape) == 3
     if settings.kind != "mlp":
         if not images:

@@ -69,39 +69,44 @@ def input_quantizer(recipe: Recipe, lowest: float, highest: float) -> nn.Module:
     )
 
 
-def dense(recipe: Recipe, in_features: int, out_features: int, *, weight_bit_width: int, bias: bool) -> nn.Module:
+def dense(layer: Recipe, in_features: int, out_features: int, *, bias: bool) -> nn.Module:
     """Return a dense layer ``(N, in_features) -> (N, out_features)``.
 
     A binary layer has no bias: a threshold or a batch norm follows it.
 
+    Args:
+        layer: Gives the bits of the weights and of the bias, and the kind of scale (see `Recipe.layer`).
+        in_features: Values of one input.
+        out_features: Values of one output.
+        bias: Whether it has one.
+
     Raises:
         ValueError: If a binary layer is asked for a bias.
     """
-    if weight_bit_width == FLOAT:
+    if layer.is_float:
         return nn.Linear(in_features, out_features, bias=bias)
-    return qnn.QuantLinear(in_features, out_features, bias=bias, **_weights(recipe, weight_bit_width, bias))
+    return qnn.QuantLinear(in_features, out_features, bias=bias, **_weights(layer, bias))
 
 
 def conv2d(
-    recipe: Recipe,
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    *,
-    padding: int = 0,
-    weight_bit_width: int,
-    bias: bool,
+    layer: Recipe, in_channels: int, out_channels: int, kernel_size: int, *, padding: int = 0, bias: bool
 ) -> nn.Module:
     """Return a convolution ``(N, in_channels, H, W) -> (N, out_channels, H', W')`` of stride one.
+
+    Args:
+        layer: Gives the bits of the weights and of the bias, and the kind of scale (see `Recipe.layer`).
+        in_channels: Of the input.
+        out_channels: Of the output.
+        kernel_size: Rows and columns of the window.
+        padding: Rows and columns of zeros at each edge.
+        bias: Whether it has one.
 
     Raises:
         ValueError: If a binary layer is asked for a bias.
     """
-    if weight_bit_width == FLOAT:
+    if layer.is_float:
         return nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
-    return qnn.QuantConv2d(
-        in_channels, out_channels, kernel_size, padding=padding, bias=bias, **_weights(recipe, weight_bit_width, bias)
-    )
+    return qnn.QuantConv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias, **_weights(layer, bias))
 
 
 def activation(bit_width: int, *, channels: int | None = None, axes: int = 2) -> nn.Module:
@@ -165,8 +170,8 @@ def _is_binary(module: nn.Module) -> bool:
     return quantizer is not None and bool(quantizer.is_quant_enabled) and float(quantizer.bit_width()) == 1.0
 
 
-def _weights(recipe: Recipe, bit_width: int, bias: bool) -> dict[str, object]:
-    if bit_width == 1:
+def _weights(layer: Recipe, bias: bool) -> dict[str, object]:
+    if layer.weight_bit_width == 1:
         if bias:
             raise ValueError(
                 "recipe: a layer with 1-bit weights must be without bias; let a batch norm follow it (model.batch_norm)"
@@ -174,9 +179,9 @@ def _weights(recipe: Recipe, bit_width: int, bias: bool) -> dict[str, object]:
         return {"weight_quant": SignedBinaryWeightPerTensorConst, "weight_scaling_init": 1.0}
     return {
         "weight_quant": Int8WeightPerTensorFixedPoint,
-        "weight_bit_width": bit_width,
+        "weight_bit_width": layer.weight_bit_width,
         "weight_scaling_min_val": SMALLEST_SCALE,
-        "weight_scaling_per_output_channel": recipe.weight_scale == "per_channel",
+        "weight_scaling_per_output_channel": layer.weight_scale == "per_channel",
         "bias_quant": Int16Bias if bias else None,
-        **({"bias_bit_width": recipe.bias_bit_width} if bias else {}),
+        **({"bias_bit_width": layer.bias_bit_width} if bias else {}),
     }

@@ -1,5 +1,6 @@
 """The bit widths of a network: one recipe, read by every network's definition."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -7,18 +8,45 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FLOAT = 32
 """The width that means: not quantised."""
 
+LEFT_OUT = 0
+"""The width of a layer's weights that means: the layer is not there."""
+
 Width = Annotated[int, Field(ge=1, le=FLOAT)]
+Scale = Literal["per_tensor", "per_channel"]
 Position = Literal["first", "middle", "last"]
+
+
+class LayerRecipe(BaseModel):
+    """What one layer has of its own; the rest is the network's.
+
+    >>> LayerRecipe(weight_bit_width=2, why="3 bits gain nothing").weight_bit_width
+    2
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    weight_bit_width: Annotated[int, Field(ge=LEFT_OUT, le=FLOAT)] | None = Field(
+        None,
+        description="Bits of the weights: 0 (the layer is left out), 1 (binary), 2 (ternary) to 16, or 32 (float).",
+    )
+    activation_bit_width: Width | None = Field(
+        None, description="Bits of the activations behind it: 1 (binary), 2 to 16, or 32 (float)."
+    )
+    weight_scale: Scale | None = Field(None, description='"per_tensor" or "per_channel".')
+    why: str = Field("", description="For people: what speaks for these widths.")
 
 
 class Recipe(BaseModel):
     """Widths and scales of the quantisers of a network.
 
-    A width of 1 is binary (+1/-1), 2 to 16 is fixed point with a power-of-two scale, 32 is float. The first and the
-    last layer may differ from those between, as published binary networks have it.
+    A width of 1 is binary (+1/-1), 2 to 16 is fixed point with a power-of-two scale (2 bits of weights: -1, 0 and +1),
+    32 is float. The first and the last layer may differ from those between, as published binary networks have it, and
+    any layer may from all others.
 
     >>> Recipe(weight_bit_width=1, activation_bit_width=1, last_weight_bit_width=8).weight_width("last")
     8
+    >>> Recipe(layers={"fc1": LayerRecipe(weight_bit_width=3)}).layer("fc1", "middle").weight_bit_width
+    3
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -32,9 +60,12 @@ class Recipe(BaseModel):
     bias_bit_width: Annotated[int, Field(ge=2, le=24)] = Field(
         16, description="Bits of the biases, on the accumulator's grid: 2 to 24. Layers with batch norm have none."
     )
-    weight_scale: Literal["per_tensor", "per_channel"] = Field(
+    weight_scale: Scale = Field(
         "per_tensor",
         description='One scale for a layer\'s weights, or one for each output: "per_tensor", "per_channel".',
+    )
+    layers: Mapping[str, LayerRecipe] = Field(
+        {}, description="What single layers have of their own: [recipe.layers.conv1] weight_bit_width = 4."
     )
 
     @model_validator(mode="after")
@@ -44,8 +75,8 @@ class Recipe(BaseModel):
             if 16 < width < FLOAT:
                 raise ValueError(f"{name}: value must be 1 to 16, or {FLOAT} for float, not {width}")
         floats = [name for name, width in widths.items() if width == FLOAT]
-        if floats and len(floats) < len(widths):
-            quantised = next(name for name in widths if name not in floats)
+        quantised = next((name for name, width in widths.items() if width not in (LEFT_OUT, FLOAT)), None)
+        if floats and quantised:
             raise ValueError(
                 f"{quantised}: value must be {FLOAT} like {floats[0]}, not {widths[quantised]}; "
                 "a network is float in every part or in none"
@@ -53,8 +84,19 @@ class Recipe(BaseModel):
         return self
 
     def widths(self) -> dict[str, int | None]:
-        """Return every width of weights, activations and input by its key."""
-        return {name: value for name, value in self if name.endswith("bit_width") and name != "bias_bit_width"}
+        """Return every width of weights, activations and input by its key; those of single layers where they have any.
+
+        >>> Recipe(layers={"out": LayerRecipe(weight_bit_width=8)}).widths()["layers.out.weight_bit_width"]
+        8
+        """
+        common = {name: value for name, value in self if name.endswith("bit_width") and name != "bias_bit_width"}
+        own = {
+            f"layers.{layer}.{name}": value
+            for layer, settings in self.layers.items()
+            for name, value in settings
+            if name.endswith("bit_width") and value is not None
+        }
+        return common | own
 
     @property
     def is_float(self) -> bool:
@@ -70,6 +112,31 @@ class Recipe(BaseModel):
         """Return the bits of the activations after the first or a later layer."""
         return (position == "first" and self.first_activation_bit_width) or self.activation_bit_width
 
+    def layer(self, name: str, position: Position) -> "Recipe":
+        """Return the recipe of one layer: its own widths and scale as those of a whole network.
+
+        Args:
+            name: Of the layer, as in ``layers``.
+            position: Of the layer in its network.
+        """
+        own = self.layers.get(name, LayerRecipe())
+        return self.model_copy(
+            update={
+                "weight_bit_width": _or(own.weight_bit_width, self.weight_width(position)),
+                "activation_bit_width": _or(own.activation_bit_width, self.activation_width(position)),
+                "weight_scale": own.weight_scale or self.weight_scale,
+                "first_weight_bit_width": None,
+                "first_activation_bit_width": None,
+                "last_weight_bit_width": None,
+                "layers": {},
+            }
+        )
+
+    def without_reasons(self) -> "Recipe":
+        """Return the same recipe with nothing in it that is only for people."""
+        layers = {name: own.model_copy(update={"why": ""}) for name, own in self.layers.items()}
+        return self.model_copy(update={"layers": layers})
+
     @classmethod
     def floating(cls) -> "Recipe":
         """Return the recipe that quantises nothing.
@@ -78,3 +145,7 @@ class Recipe(BaseModel):
         True
         """
         return cls(weight_bit_width=FLOAT, activation_bit_width=FLOAT, input_bit_width=FLOAT)
+
+
+def _or(own: int | None, common: int) -> int:
+    return common if own is None else own

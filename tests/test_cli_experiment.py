@@ -85,6 +85,11 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
             "[data]\nzzz = 1",
             "data.zzz: key must be a known one, not 'zzz'; the keys are name, validation_fraction",
         ),
+        (
+            "[recipe.layers.fc1]\nweight_bits = 1",
+            "recipe.layers.fc1.weight_bits: key must be a known one, not 'weight_bits'; "
+            "did you mean 'weight_bit_width'?",
+        ),
     ],
 )
 def test_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, text: str, says: str) -> None:
@@ -226,3 +231,13 @@ def test_sections_are_those_of_a_file_in_order() -> None:
     assert all(
         model.model_config["frozen"] and model.model_config["extra"] == "forbid" for model in sections().values()
     )
+
+
+def test_layer_of_a_recipe_is_read_and_overridden(tmp_path: Path) -> None:
+    path = written(tmp_path, "[recipe.layers.fc1]\nweight_bit_width = 3\nwhy = 'enough'")
+    assert read(path).recipe.layers["fc1"].weight_bit_width == 3
+    overridden = read(path, ["recipe.layers.fc1.weight_bit_width=2", "recipe.layers.out.weight_scale=per_channel"])
+    assert overridden.recipe.layers["fc1"].weight_bit_width == 2
+    assert overridden.recipe.layers["out"].weight_scale == "per_channel"
+    says = "--set: override must be section.key=value, not 'train.a.b=2'; try --set train.epochs=3"
+    refused(path, says, "train.a.b=2")

@@ -28,6 +28,11 @@ from bitwright.quant.recipe import Recipe
 # ---- (a) networks of PyTorch -----------------------------------------------------------------------------------------
 
 
+def of_width(recipe: Recipe, weight_bit_width: int) -> Recipe:
+    """Return the recipe of a layer with weights of a width."""
+    return recipe.model_copy(update={"weight_bit_width": weight_bit_width})
+
+
 def mlp(recipe: dict[str, Any], *, batch_norm: bool = True, features: int = 12) -> nn.Module:
     settings = Recipe.model_validate(recipe)
     return MLP(features, (9, 7), 5, settings, batch_norm=batch_norm, input_range=(-2.0, 2.0))
@@ -44,19 +49,19 @@ def small_lenet(recipe: dict[str, Any], *, padding: int = 0, batch_norm: bool = 
     biased = {"bias": not batch_norm}
     return chain(
         input=input_quantizer(r, 0.0, 1.0),
-        conv1=conv2d(r, 2, 4, 3, padding=padding, weight_bit_width=first, **biased),
+        conv1=conv2d(of_width(r, first), 2, 4, 3, padding=padding, **biased),
         pool1=nn.MaxPool2d(2),
         norm1=BatchNorm(4) if batch_norm else nn.Identity(),
         act1=activation(r.activation_width("first")),
-        conv2=conv2d(r, 4, 3, 2, weight_bit_width=bits, **biased),
+        conv2=conv2d(of_width(r, bits), 4, 3, 2, **biased),
         norm2=BatchNorm(3) if batch_norm else nn.Identity(),
         act2=activation(r.activation_width("middle")),
         flatten=nn.Flatten(),
         drop=nn.Dropout(0.5),
-        fc1=dense(r, 3 * (3 + padding) * (2 + padding), 6, weight_bit_width=bits, **biased),
+        fc1=dense(of_width(r, bits), 3 * (3 + padding) * (2 + padding), 6, **biased),
         norm3=BatchNorm(6) if batch_norm else nn.Identity(),
         act3=activation(r.activation_width("middle")),
-        out=dense(r, 6, 5, weight_bit_width=last, bias=last > 1),
+        out=dense(of_width(r, last), 6, 5, bias=last > 1),
         out_norm=BatchNorm(5) if last == 1 else nn.Identity(),
     )
 
@@ -65,12 +70,12 @@ def pool_after_activation() -> nn.Module:
     r = Recipe(weight_bit_width=3, activation_bit_width=2)
     return chain(
         input=input_quantizer(r, 0.0, 1.0),
-        conv1=conv2d(r, 2, 4, 3, weight_bit_width=3, bias=False),
+        conv1=conv2d(of_width(r, 3), 2, 4, 3, bias=False),
         norm1=BatchNorm(4),
         act1=activation(2),
         pool1=nn.MaxPool2d((2, 3), stride=(2, 1)),
         flatten=nn.Flatten(),
-        out=dense(r, 4 * 4 * 5, 5, weight_bit_width=4, bias=False),
+        out=dense(of_width(r, 4), 4 * 4 * 5, 5, bias=False),
     )
 
 
@@ -78,17 +83,17 @@ def scale_a_channel() -> nn.Module:
     r = Recipe(weight_bit_width=3)
     return chain(
         input=input_quantizer(r, 0.0, 1.0),
-        conv1=conv2d(r, 2, 4, 3, weight_bit_width=3, bias=False),
+        conv1=conv2d(of_width(r, 3), 2, 4, 3, bias=False),
         norm1=BatchNorm(4),
         act1=activation(3, channels=4, axes=4),
-        conv2=conv2d(r, 4, 3, 2, weight_bit_width=1, bias=False),
+        conv2=conv2d(of_width(r, 1), 4, 3, 2, bias=False),
         norm2=BatchNorm(3),
         act2=activation(4, channels=3, axes=4),
         flatten=nn.Flatten(),
-        fc=dense(r, 3 * 7 * 6, 6, weight_bit_width=4, bias=False),
+        fc=dense(of_width(r, 4), 3 * 7 * 6, 6, bias=False),
         norm3=BatchNorm(6),
         act3=activation(2, channels=6),
-        out=dense(r, 6, 5, weight_bit_width=4, bias=False),
+        out=dense(of_width(r, 4), 6, 5, bias=False),
     )
 
 
@@ -96,14 +101,14 @@ def padded_bits() -> nn.Module:
     r = Recipe(weight_bit_width=1)
     return chain(
         input=sign(),
-        conv1=conv2d(r, 2, 4, 3, padding=1, weight_bit_width=1, bias=False),
+        conv1=conv2d(of_width(r, 1), 2, 4, 3, padding=1, bias=False),
         norm1=BatchNorm(4),
         act1=sign(),
-        conv2=conv2d(r, 4, 3, 3, padding=1, weight_bit_width=3, bias=False),
+        conv2=conv2d(of_width(r, 3), 4, 3, 3, padding=1, bias=False),
         norm2=BatchNorm(3),
         act2=sign(),
         flatten=nn.Flatten(),
-        out=dense(r, 3 * 10 * 9, 5, weight_bit_width=4, bias=False),
+        out=dense(of_width(r, 4), 3 * 10 * 9, 5, bias=False),
     )
 
 
@@ -111,7 +116,7 @@ def ends_in_activation() -> nn.Module:
     r = Recipe(weight_bit_width=4)
     return chain(
         input=input_quantizer(r, -2.0, 2.0),
-        fc=dense(r, 12, 5, weight_bit_width=4, bias=True),
+        fc=dense(of_width(r, 4), 12, 5, bias=True),
         norm=BatchNorm(5),
         act=activation(5),
     )
@@ -119,14 +124,14 @@ def ends_in_activation() -> nn.Module:
 
 def ends_in_softmax() -> nn.Module:
     r = Recipe(weight_bit_width=4)
-    fc = dense(r, 12, 5, weight_bit_width=4, bias=True)
+    fc = dense(of_width(r, 4), 12, 5, bias=True)
     return chain(input=input_quantizer(r, -2.0, 2.0), fc=fc, softmax=nn.Softmax(dim=1))
 
 
 def one_bit_input() -> nn.Module:
     r = Recipe(weight_bit_width=1)
-    fc = dense(r, 18 * 10, 9, weight_bit_width=1, bias=False)
-    out = dense(r, 9, 5, weight_bit_width=3, bias=False)
+    fc = dense(of_width(r, 1), 18 * 10, 9, bias=False)
+    out = dense(of_width(r, 3), 9, 5, bias=False)
     return chain(input=sign(), flatten=nn.Flatten(), fc=fc, norm=BatchNorm(9), act=sign(), out=out)
 
 

@@ -287,7 +287,7 @@ def test_second_input_or_output_is_refused(second: str) -> None:
 
 def test_network_exported_as_qcdq_is_refused_by_every_node(tmp_path: Path) -> None:
     recipe = Recipe(weight_bit_width=8, activation_bit_width=8)
-    network = nn.Sequential(input_quantizer(recipe, 0.0, 1.0), dense(recipe, 4, 3, weight_bit_width=8, bias=False))
+    network = nn.Sequential(input_quantizer(recipe, 0.0, 1.0), dense(recipe, 4, 3, bias=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         export_onnx_qcdq(network.eval(), args=torch.zeros(1, 4), export_path=str(tmp_path / "qcdq.onnx"), dynamo=False)

@@ -22,7 +22,7 @@ def network() -> nn.Module:
     torch.manual_seed(1)
     torch.set_num_threads(1)
     recipe = Recipe()
-    fc = dense(recipe, 4, 3, weight_bit_width=4, bias=True)
+    fc = dense(Recipe(weight_bit_width=4), 4, 3, bias=True)
     return nn.Sequential(input_quantizer(recipe, 0.0, 1.0), fc, activation(3))
 
 

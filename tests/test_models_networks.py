@@ -1,6 +1,7 @@
 """The networks: float, fixed point and binary from one definition."""
 
 import re
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from bitwright.models.network import STANDARDISED_RANGE, build
 from bitwright.models.settings import ModelSettings
-from bitwright.quant.recipe import Recipe
+from bitwright.quant.recipe import LayerRecipe, Recipe
 
 FIXED = Recipe()
 BINARY = Recipe(weight_bit_width=1, activation_bit_width=1)
@@ -163,3 +164,59 @@ def test_binary_layer_without_batch_norm_is_refused(key: str) -> None:
     says = "model.batch_norm: value must be true where a width is 1 bit, not False; binary layers have no bias"
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
         build(ModelSettings(batch_norm=False), Recipe.model_validate({key: 1}), (16,), 5)
+
+
+def test_layers_have_the_widths_that_the_recipe_gives_them() -> None:
+    layers = {"fc1": LayerRecipe(weight_bit_width=2, activation_bit_width=3), "out": LayerRecipe(weight_bit_width=4)}
+    network: Any = build(ModelSettings(hidden=(8, 8)), Recipe(layers=layers), (1, 8, 8), 10)
+    assert [int(getattr(network, name).weight_quant.bit_width()) for name in ("fc0", "fc1", "out")] == [6, 2, 4]
+    assert [int(getattr(network, name).act_quant.bit_width()) for name in ("act0", "act1")] == [6, 3]
+
+
+def test_layer_of_no_bits_is_left_out() -> None:
+    layers = {"fc1": LayerRecipe(weight_bit_width=0)}
+    network = build(ModelSettings(hidden=(8, 8, 4)), Recipe(layers=layers), (1, 8, 8), 10)
+    names = [name for name, _ in network.named_children()]
+    assert names == ["input", "flatten", "fc0", "norm0", "act0", "fc2", "norm2", "act2", "out", "out_norm"]
+    assert network.eval()(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "own", "says"),
+    [
+        (
+            "mlp",
+            "fc9",
+            {"weight_bit_width": 4},
+            "recipe.layers: layer must be one of fc0, fc1, out, not 'fc9'; rename it",
+        ),
+        (
+            "mlp",
+            "fc0",
+            {"weight_bit_width": 0},
+            "recipe.layers.fc0.weight_bit_width: width must be 1 to 16 for a layer from 64 to 8 values, not 0; "
+            "only one with as many outputs as inputs can be left out",
+        ),
+        (
+            "cnn",
+            "conv",
+            {"weight_bit_width": 0},
+            "recipe.layers.conv.weight_bit_width: width must be 1 to 16, not 0; only hidden layers of an MLP can be "
+            "left out",
+        ),
+        (
+            "mlp",
+            "out",
+            {"activation_bit_width": 4},
+            "recipe.layers.out.activation_bit_width: key must be of a layer with an activation behind it, "
+            "not of the last one; delete it",
+        ),
+    ],
+)
+def test_recipe_of_a_layer_that_cannot_be_is_refused(
+    kind: Literal["mlp", "cnn"], name: str, own: dict[str, int], says: str
+) -> None:
+    recipe = Recipe(layers={name: LayerRecipe.model_validate(own)})
+    with pytest.raises(ValueError) as refusal:
+        build(ModelSettings(kind=kind, hidden=(8, 8)), recipe, (1, 8, 8), 10)
+    assert str(refusal.value) == says

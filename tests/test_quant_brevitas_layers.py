@@ -23,6 +23,11 @@ from bitwright.quant.recipe import FLOAT, Recipe
 WIDTHS = [2, 3, 6, 16]
 
 
+def of_width(recipe: Recipe, weight_bit_width: int) -> Recipe:
+    """Return the recipe of a layer with weights of a width."""
+    return recipe.model_copy(update={"weight_bit_width": weight_bit_width})
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(1)
@@ -42,9 +47,9 @@ def quantised(values: NDArray[Any], scale: Any, lowest: int, highest: int) -> ND
 def layer_of(kind: str, recipe: Recipe, width: int, *, bias: bool = False) -> Any:  # noqa: ANN401 - Brevitas' own
     """A layer of three outputs whose weights differ in size from output to output."""
     if kind == "dense":
-        layer = dense(recipe, 20, 3, weight_bit_width=width, bias=bias)
+        layer = dense(of_width(recipe, width), 20, 3, bias=bias)
     else:
-        layer = conv2d(recipe, 2, 3, 5, weight_bit_width=width, bias=bias)
+        layer = conv2d(of_width(recipe, width), 2, 3, 5, bias=bias)
     with torch.no_grad():
         assert isinstance(layer.weight, Tensor)
         layer.weight.mul_(torch.tensor([0.25, 1.0, 8.0]).reshape(-1, *[1] * (layer.weight.dim() - 1)))
@@ -144,7 +149,7 @@ def test_gradient_of_the_sign_passes_inside_the_unit_interval_only() -> None:
 
 
 def test_gradient_of_a_binary_weight_passes_everywhere_for_clipping_bounds_it() -> None:
-    layer: Any = dense(Recipe(weight_bit_width=1), 4, 1, weight_bit_width=1, bias=False)
+    layer: Any = dense(Recipe(weight_bit_width=1), 4, 1, bias=False)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[-1.5, -0.5, 0.5, 1.5]]))
     layer(torch.ones(1, 4)).sum().backward()
@@ -154,10 +159,10 @@ def test_gradient_of_a_binary_weight_passes_everywhere_for_clipping_bounds_it() 
 def test_clipping_touches_binary_layers_only() -> None:
     recipe = Recipe(weight_bit_width=1)
     layers: list[Any] = [
-        dense(recipe, 3, 1, weight_bit_width=1, bias=False),
-        conv2d(recipe, 1, 3, 1, weight_bit_width=1, bias=False),
-        dense(recipe, 3, 1, weight_bit_width=2, bias=False),
-        dense(recipe, 3, 1, weight_bit_width=FLOAT, bias=False),
+        dense(of_width(recipe, 1), 3, 1, bias=False),
+        conv2d(of_width(recipe, 1), 1, 3, 1, bias=False),
+        dense(of_width(recipe, 2), 3, 1, bias=False),
+        dense(of_width(recipe, FLOAT), 3, 1, bias=False),
         nn.BatchNorm1d(3),
     ]
     with torch.no_grad():
@@ -170,8 +175,8 @@ def test_clipping_touches_binary_layers_only() -> None:
 
 def test_float_layers_are_torch_own() -> None:
     recipe = Recipe.floating()
-    assert type(dense(recipe, 2, 2, weight_bit_width=FLOAT, bias=True)) is nn.Linear
-    assert type(conv2d(recipe, 1, 2, 3, weight_bit_width=FLOAT, bias=True)) is nn.Conv2d
+    assert type(dense(of_width(recipe, FLOAT), 2, 2, bias=True)) is nn.Linear
+    assert type(conv2d(of_width(recipe, FLOAT), 1, 2, 3, bias=True)) is nn.Conv2d
     assert type(activation(FLOAT)) is nn.ReLU
     assert type(input_quantizer(recipe, 0.0, 1.0)) is nn.Identity
 

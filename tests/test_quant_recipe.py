@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from bitwright.quant.recipe import FLOAT, Recipe
+from bitwright.quant.recipe import FLOAT, LayerRecipe, Recipe
 
 DETAILS = r" \[type=[a-z_]+, input_value=.*\]\n    For further information visit \S+$"
 
@@ -73,3 +73,41 @@ def test_unknown_key_is_refused() -> None:
     says = r"^1 validation error for Recipe\nweight_bits\n  Extra inputs are not permitted"
     with pytest.raises(ValidationError, match=says + DETAILS):
         Recipe.model_validate({"weight_bits": 6})
+
+
+def test_layer_has_its_own_widths_before_those_of_its_position() -> None:
+    recipe = Recipe(
+        weight_bit_width=3,
+        first_weight_bit_width=8,
+        first_activation_bit_width=7,
+        activation_bit_width=5,
+        layers={"conv1": LayerRecipe(weight_bit_width=2), "fc1": LayerRecipe(weight_scale="per_channel")},
+    )
+    conv1, fc1 = recipe.layer("conv1", "first"), recipe.layer("fc1", "middle")
+    assert (conv1.weight_bit_width, conv1.activation_bit_width, conv1.weight_scale) == (2, 7, "per_tensor")
+    assert (fc1.weight_bit_width, fc1.activation_bit_width, fc1.weight_scale) == (3, 5, "per_channel")
+
+
+def test_layer_left_out_has_a_width_of_zero() -> None:
+    assert Recipe(layers={"fc1": LayerRecipe(weight_bit_width=0)}).layer("fc1", "middle").weight_bit_width == 0
+
+
+def test_reasons_are_for_people_only() -> None:
+    layers = {"fc1": LayerRecipe(weight_bit_width=3, why="measured")}
+    assert Recipe(layers=layers).without_reasons() == Recipe(layers={"fc1": LayerRecipe(weight_bit_width=3)})
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ({"weight_bit_width": 17}, "layers.fc1.weight_bit_width: value must be 1 to 16, or 32 for float, not 17"),
+        ({"weight_bit_width": 32}, "weight_bit_width: value must be 32 like layers.fc1.weight_bit_width, not 6"),
+        (
+            {"activation_bit_width": 32},
+            "weight_bit_width: value must be 32 like layers.fc1.activation_bit_width, not 6",
+        ),
+    ],
+)
+def test_width_of_a_layer_that_cannot_be_is_refused(own: dict[str, int], says: str) -> None:
+    with pytest.raises(ValidationError, match=rf"\n  Value error, {says}"):
+        Recipe.model_validate({"layers": {"fc1": own}})
