@@ -18,7 +18,7 @@ ExperimentArgument = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the data sets [default: BITWRIGHT_DATA, or bitwright/data in the user's cache folder]."
+        help="Folder of the data sets.", show_default="BITWRIGHT_DATA, or bitwright/data in the user's cache folder"
     ),
 ]
 Overrides = Annotated[

@@ -1,6 +1,7 @@
 """The terminal: progress and notes on standard error, results on standard output."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,9 @@ PIPE_WIDTH = 200
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 FEW = 1000
 """So many steps or more are worth a line at each tenth."""
+
+LONG_SECONDS = 5.0
+"""So are fewer steps, once they have taken so long since the last line."""
 
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -34,12 +38,13 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def _tenths(title: str, total: int) -> Callable[[int], None]:
     done = said = 0
+    last = time.monotonic()
 
     def advance(count: int) -> None:
-        nonlocal done, said
+        nonlocal done, said, last
         done += count
-        if total >= FEW and done * 10 // total > said:
-            said = done * 10 // total
+        if done * 10 // total > said and (total >= FEW or time.monotonic() - last > LONG_SECONDS):
+            said, last = done * 10 // total, time.monotonic()
             note(f"{title}: {done} of {total}")
 
     return advance

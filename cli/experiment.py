@@ -98,6 +98,24 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         raise ValueError(f"{path}: {explain(error, Experiment)}") from error
 
 
+def changed(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
+    """Return an experiment with some of its settings overridden.
+
+    Raises:
+        ValueError: If a key is unknown, or a value or a combination is refused.
+
+    >>> changed(Experiment(name="try"), ["train.epochs=3"]).train.epochs
+    3
+    """
+    settings = experiment.model_dump(exclude_none=True)
+    for override in overrides:
+        _override(settings, override)
+    try:
+        return Experiment.model_validate(settings)
+    except ValidationError as error:
+        raise ValueError(f"--set: {explain(error, Experiment)}") from error
+
+
 def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")

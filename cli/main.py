@@ -18,6 +18,7 @@ from bitwright.cli.arguments import (
     Overrides,
     RunsDir,
 )
+from bitwright.cli.calibrate_command import calibrate
 from bitwright.cli.console import err, error_line
 from bitwright.cli.estimate_command import estimate
 from bitwright.cli.experiment import explain
@@ -25,6 +26,7 @@ from bitwright.cli.page_command import page, write_and_say
 from bitwright.cli.report_command import report
 from bitwright.cli.rtl_command import rtl
 from bitwright.cli.run_folder import RunFolder, resolve
+from bitwright.cli.search_command import search
 from bitwright.cli.synth_command import synth
 from bitwright.hls.target import Target
 from bitwright.hls.tool_error import ToolError
@@ -174,7 +176,7 @@ def convert(
     to: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     inputs: Annotated[
         Path | None,
-        typer.Option(help="Float inputs (N, ...), a .npy file [default: random, over the whole input range]."),
+        typer.Option(help="Float inputs (N, ...), a .npy file.", show_default="random, over the whole input range"),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Random inputs, where none are given.")] = 1000,
     io_type: Annotated[str, typer.Option(help="io_parallel or io_stream.")] = "io_parallel",
@@ -240,6 +242,8 @@ def inspect(
     stage_inspect.inspect(model, input_type=input_type, allow_approximate=allow_approximate)
 
 
+app.command()(calibrate)
+app.command()(search)
 app.command()(rtl)
 app.command()(synth)
 app.command()(estimate)

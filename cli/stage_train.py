@@ -72,11 +72,24 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     run.finish("train", key, time.monotonic() - started)
 
 
+def training_finished(experiment: Experiment, run: RunFolder) -> None:
+    """Note that the checkpoint in the run's folder is this experiment's: `train` has nothing to do."""
+    key = training_key(experiment)
+    write_text(run.path / KEY, key)
+    run.finish("train", key, 0.0)
+
+
 def training_key(experiment: Experiment) -> str:
     """Return a digest of all settings that the weights depend on."""
     parts = [experiment.data, experiment.model, experiment.recipe.without_reasons()]
     training = experiment.train.model_copy(update={"logger": "csv"})
-    return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)))
+    start = Path(experiment.train.start_from)
+    if experiment.train.start_from and not start.is_file():
+        raise FileNotFoundError(
+            f"train.start_from: checkpoint must be an existing file, not {str(start)!r}; train that network first"
+        )
+    began = [start] if experiment.train.start_from else []
+    return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)), *began)
 
 
 def store_experiment(experiment: Experiment, run: RunFolder) -> None:

@@ -18,15 +18,17 @@ def synth(
         list[Path] | None,
         typer.Argument(
             metavar="EXPERIMENT|RUN",
-            help=f"Experiments' TOML files, or folders of runs. [default: {DEFAULT}]",
-            show_default=False,
+            help="Experiments' TOML files, or folders of runs.",
+            show_default=str(DEFAULT),
         ),
     ] = None,
     overrides: Overrides = None,
     runs_dir: RunsDir = Path("runs"),
     family: Annotated[
         list[Family] | None,
-        typer.Option(help="Device family for Yosys: xc7 (7-series), xcup (UltraScale+). Repeat it. [default: both]"),
+        typer.Option(
+            help="Device family for Yosys: xc7 (7-series), xcup (UltraScale+). Repeat it.", show_default="both"
+        ),
     ] = None,
     place_and_route: Annotated[
         bool, typer.Option("--place-and-route", help="Place and route on a Lattice ECP5, too: minutes.")

@@ -14,6 +14,9 @@ from bitwright.models.network import build
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.recipe import Recipe
 
+SCALE = ".scaling_impl.value"
+"""End of the name of a scale that Brevitas learns; a new network has it only after its first input."""
+
 
 @dataclass(frozen=True)
 class NetworkDescription:
@@ -70,19 +73,7 @@ def load(path: Path, expected: NetworkDescription | None = None) -> tuple[nn.Mod
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, is of another network, or holds a weight that is not finite.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: checkpoint must be an existing file, not missing; run `bitwright train` first"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: checkpoint must be a safetensors file, not {path.stat().st_size} bytes of something else; "
-            "delete it and run `bitwright train` again"
-        ) from error
+    tensors, metadata = _read(path)
     description = _description(path, metadata)
     if expected is not None and description != expected:
         raise ValueError(
@@ -97,6 +88,55 @@ def load(path: Path, expected: NetworkDescription | None = None) -> tuple[nn.Mod
                 f"{path}: checkpoint must be of the same network, not one {has} {names[0]}; train it again"
             )
     return network.eval(), description
+
+
+def start_from(path: Path, network: nn.Module) -> int:
+    """Copy the weights of another network into this one, where both have one of the same name and shape.
+
+    Args:
+        path: A file that `save` wrote, of a float network or of another recipe.
+        network: Changed in place.
+
+    Returns:
+        How many tensors were copied.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint, holds a value that is not finite, or fits nowhere.
+    """
+    tensors, _ = _read(path)
+    own = network.state_dict()
+    fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
+    weights = [name for name in fitting if name.endswith("weight")]
+    if not weights:
+        raise ValueError(
+            f"{path}: checkpoint must have a layer of the network that it starts, not none; name another in "
+            "train.start_from"
+        )
+    scales = {name: value for name, value in tensors.items() if name.endswith(SCALE) and name not in own}
+    _check_tensors(path, network, fitting | scales)
+    try:
+        network.load_state_dict(fitting | scales, strict=False)
+    except RuntimeError:  # one scale a tensor here, one a channel there
+        network.load_state_dict(fitting, strict=False)
+    return len(fitting)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return a checkpoint's tensors and metadata."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: checkpoint must be an existing file, not missing; run `bitwright train` first"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: checkpoint must be a safetensors file, not {path.stat().st_size} bytes of something else; "
+            "delete it and run `bitwright train` again"
+        ) from error
 
 
 def _description(path: Path, metadata: dict[str, str]) -> NetworkDescription:

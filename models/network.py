@@ -48,6 +48,19 @@ def layer_names(settings: ModelSettings, input_shape: tuple[int, ...], classes: 
     return tuple(name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d))
 
 
+def removable_layers(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
+    """Return the names of the layers that a recipe may leave out.
+
+    >>> removable_layers(ModelSettings(hidden=(8, 8, 4)), (16,), 5)
+    ('fc1',)
+    """
+    if settings.kind != "mlp":
+        return ()
+    network = _build(settings, Recipe.floating(), input_shape, classes)
+    layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return tuple(name for name, layer in layers[:-1] if layer.in_features == layer.out_features)
+
+
 def _check_layers(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> None:
     names = layer_names(settings, input_shape, classes)
     for name, own in recipe.layers.items():

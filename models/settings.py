@@ -65,6 +65,11 @@ class TrainSettings(BaseModel):
     shift_pixels: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="Augmentation: each image moved by up to so many pixels each way, filled with zeros."
     )
+    start_from: str = Field(
+        "",
+        description="Checkpoint whose weights the training starts from, as far as the networks have the same; of a "
+        "float run, say. Empty: random weights.",
+    )
     early_stop_epochs: Annotated[int, Field(ge=0)] = Field(
         0, description="Stop when validation accuracy has not risen for so many epochs; 0: never."
     )

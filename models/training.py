@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from bitwright.models.batches import evaluation_batches, shifted, training_batches
-from bitwright.models.checkpoint import NetworkDescription, save
+from bitwright.models.checkpoint import NetworkDescription, save, start_from
 from bitwright.models.dataset import DataSet
 from bitwright.models.settings import TrainSettings
 from bitwright.models.training_state import EpochLines, KeepBest, ResumePoint, StopEarly
@@ -179,6 +179,8 @@ def train(
         if resume.path.exists():
             resume.check()
         else:
+            if settings.start_from:
+                start_from(Path(settings.start_from), network)
             _collect_ranges(network, data, settings, seed)
         _fit(trainer, classifier, resume.path)
     metrics = {

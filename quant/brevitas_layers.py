@@ -152,6 +152,29 @@ def sign() -> nn.Module:
     return qnn.QuantIdentity(act_quant=SignedBinaryActPerTensorConst, scaling_init=1.0, return_quant_tensor=True)
 
 
+def set_scale(quantizer: Any, scale: Tensor) -> None:  # noqa: ANN401 - Brevitas' own
+    """Store the scale of a quantiser whose scale is a parameter.
+
+    Brevitas keeps the logarithm of the largest value, and rounds it up to a whole number: half a bit below that
+    number, training moves it freely either way.
+
+    Args:
+        quantizer: ``weight_quant`` or ``act_quant`` of a layer in eval mode.
+        scale: Powers of two, of the shape of the quantiser's scale.
+
+    >>> layer = activation(4).eval()
+    >>> set_scale(layer.act_quant, torch.tensor(0.25))
+    >>> float(layer(torch.ones(1)).scale)
+    0.25
+    """
+    implementation = getattr(quantizer, "fused_activation_quant_proxy", quantizer).tensor_quant
+    levels = implementation.int_scaling_impl(quantizer.bit_width())
+    value = torch.log2(scale * levels) - 0.5
+    missing, unexpected = implementation.scaling_impl.load_state_dict({"value": value}, strict=False)
+    assert not missing
+    assert not unexpected
+
+
 def clip_latent_weights(network: nn.Module) -> None:
     """Clip the float weights behind every binary weight to [-1, 1], in place.
 
@@ -182,6 +205,7 @@ def _weights(layer: Recipe, bias: bool) -> dict[str, object]:
         "weight_bit_width": layer.weight_bit_width,
         "weight_scaling_min_val": SMALLEST_SCALE,
         "weight_scaling_per_output_channel": layer.weight_scale == "per_channel",
+        "weight_scaling_impl_type": "stats" if layer.weight_scale_from == "statistics" else "parameter_from_stats",
         "bias_quant": Int16Bias if bias else None,
         **({"bias_bit_width": layer.bias_bit_width} if bias else {}),
     }

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FLOAT = 32
 """The width that means: not quantised."""
 
+MOST_BIAS_BITS = 24
+
 LEFT_OUT = 0
 """The width of a layer's weights that means: the layer is not there."""
 
@@ -57,12 +59,17 @@ class Recipe(BaseModel):
     first_weight_bit_width: Width | None = Field(None, description="Weights of the first layer, if they differ.")
     first_activation_bit_width: Width | None = Field(None, description="Activations after it, if they differ.")
     last_weight_bit_width: Width | None = Field(None, description="Weights of the last layer, if they differ.")
-    bias_bit_width: Annotated[int, Field(ge=2, le=24)] = Field(
+    bias_bit_width: Annotated[int, Field(ge=2, le=MOST_BIAS_BITS)] = Field(
         16, description="Bits of the biases, on the accumulator's grid: 2 to 24. Layers with batch norm have none."
     )
     weight_scale: Scale = Field(
         "per_tensor",
         description='One scale for a layer\'s weights, or one for each output: "per_tensor", "per_channel".',
+    )
+    weight_scale_from: Literal["statistics", "parameter"] = Field(
+        "statistics",
+        description='Scale of the weights: that of the largest one ("statistics"), or a number of its own that '
+        'training learns ("parameter"), as `calibrate` stores it.',
     )
     layers: Mapping[str, LayerRecipe] = Field(
         {}, description="What single layers have of their own: [recipe.layers.conv1] weight_bit_width = 4."

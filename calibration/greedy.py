@@ -1,0 +1,88 @@
+"""The greedy descent: one bit less in the layer where it costs the least accuracy, as long as the target holds."""
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bitwright.calibration.candidate import Candidate, Cost
+from bitwright.calibration.moves import Move, narrower
+from bitwright.quant.recipe import Recipe
+
+Score = Callable[[Recipe], Candidate]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A move that was taken.
+
+    Args:
+        move: Which.
+        candidate: After it.
+    """
+
+    move: Move
+    candidate: Candidate
+
+
+def descend(
+    start: Recipe,
+    score: Score,
+    *,
+    target: float,
+    cost: Cost,
+    removable: Sequence[str] = (),
+    taken: Callable[[Step], None] = lambda _: None,
+) -> tuple[list[Step], dict[Move, Candidate]]:
+    """Narrow one width after another while the accuracy is at least the target.
+
+    A move is rated by the accuracy that it loses for what it saves. The rating of the last time orders the moves; only
+    the first is tried again, and is taken if it is still the first: most layers' losses change little from step to
+    step. A move below the target is not tried again.
+
+    Args:
+        start: Where to begin.
+        score: Of a recipe.
+        target: Least accuracy.
+        cost: What is to become less.
+        removable: Layers that may be left out.
+        taken: Called with every step.
+
+    Returns:
+        The steps taken, and the moves that no longer held the target, each with what it would have reached.
+    """
+    here = score(start)
+    steps: list[Step] = []
+    refused: dict[Move, Candidate] = {}
+    if here.accuracy < target:
+        return steps, refused
+
+    def rated(move: Move) -> tuple[float, Candidate]:
+        there = score(move.apply(here.recipe))
+        saved = max(here.cost(cost) - there.cost(cost), 1e-9)
+        return (here.accuracy - there.accuracy) / saved, there
+
+    order: list[tuple[float, int, Move]] = []
+    for number, move in enumerate(narrower(here.recipe, removable)):
+        heapq.heappush(order, (rated(move)[0], number, move))
+    number = len(order)
+    while order:
+        _, tie, move = heapq.heappop(order)
+        rating, there = rated(move)
+        if there.accuracy < target:
+            refused[move] = there
+            continue
+        if order and rating > order[0][0]:
+            heapq.heappush(order, (rating, tie, move))
+            continue
+        here = there
+        steps.append(Step(move, there))
+        taken(steps[-1])
+        following = [
+            each for each in narrower(here.recipe, removable) if (each.layer, each.part) == (move.layer, move.part)
+        ]
+        for each in following:
+            number += 1
+            heapq.heappush(order, (rating, number, each))
+        order = [entry for entry in order if entry[2] in set(narrower(here.recipe, removable))]
+        heapq.heapify(order)
+    return steps, refused

@@ -1,0 +1,63 @@
+"""The ranges of a float network's activations on calibration data. Imports torch."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bitwright.calibration.observers import Observer
+
+BATCH = 128
+
+
+def activations(network: nn.Module) -> tuple[str, ...]:
+    """Return the names of the network's ReLUs, in the order of their definition."""
+    return tuple(name for name, module in network.named_modules() if isinstance(module, nn.ReLU))
+
+
+def observe(
+    network: nn.Module,
+    inputs: Tensor,
+    make: Callable[[], Observer],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Mapping[str, Observer]:
+    """Return what was seen behind each ReLU.
+
+    Args:
+        network: Float, in eval mode.
+        inputs: ``(N, ...)`` float32, as the host sends them.
+        make: Makes an observer.
+        progress: Called with the number of inputs of each batch.
+
+    Raises:
+        ValueError: If there is no input, or an activation is not finite.
+    """
+    if not len(inputs):
+        raise ValueError("calibration: data must be at least one input, not none; give more with --samples")
+    observers = {name: make() for name in activations(network)}
+    hooks = [
+        network.get_submodule(name).register_forward_hook(_updating(name, observer))
+        for name, observer in observers.items()
+    ]
+    try:
+        with torch.no_grad():
+            for batch in torch.split(inputs, BATCH):
+                network(batch)
+                progress(len(batch))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return observers
+
+
+def _updating(name: str, observer: Observer) -> Callable[[nn.Module, object, Tensor], None]:
+    def hook(_: nn.Module, __: object, output: Tensor) -> None:
+        values = output.numpy()
+        if not bool(torch.isfinite(output).all()):
+            raise ValueError(
+                f"{name}: activations must be finite on the calibration data, not NaN or infinite; "
+                "train the float network again"
+            )
+        observer.update(values)
+
+    return hook

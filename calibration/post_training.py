@@ -1,0 +1,146 @@
+"""From a float network to a fixed-point one, without training. Imports torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitwright.calibration.fold import Weighted, fold_batch_norms
+from bitwright.calibration.observe import observe
+from bitwright.calibration.observers import Observer, observer
+from bitwright.calibration.rounding import (
+    bias_width,
+    correct_bias,
+    equalize,
+    forget_original_weights,
+    round_weights,
+)
+from bitwright.calibration.settings import CalibrationSettings
+from bitwright.models.checkpoint import NetworkDescription
+from bitwright.quant.brevitas_layers import set_scale
+from bitwright.quant.recipe import LEFT_OUT, MOST_BIAS_BITS, Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """A float network, ready to be quantised at any widths.
+
+    Args:
+        network: Float, in eval mode, without batch norms if they were folded.
+        description: Of it.
+        inputs: The calibration data ``(N, ...)``.
+        ranges: What was seen behind each ReLU.
+        settings: How all this was done.
+    """
+
+    network: nn.Module
+    description: NetworkDescription
+    inputs: Tensor
+    ranges: Mapping[str, Observer]
+    settings: CalibrationSettings
+
+
+def prepare(
+    network: nn.Module,
+    description: NetworkDescription,
+    inputs: Tensor,
+    settings: CalibrationSettings,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Observed:
+    """Fold and equalise a float network, and observe the ranges of its activations.
+
+    Args:
+        network: Float, in eval mode; it is not changed.
+        description: Of it.
+        inputs: Calibration data ``(N, ...)`` float32, as the host sends them.
+        settings: What to do.
+        progress: Called with the number of inputs of each batch.
+
+    Raises:
+        ValueError: If the network is not float, a batch norm cannot be folded, or an activation is not finite.
+    """
+    if not description.recipe.is_float:
+        width = description.recipe.weight_bit_width
+        raise ValueError(
+            f"recipe.weight_bit_width: width must be 32 (float) to calibrate, not {width}; "
+            "train the float network first, as configs/mnist_lenet5_float.toml does"
+        )
+    if description.model.batch_norm and settings.fold:
+        state = fold_batch_norms(network)
+        description = replace(description, model=description.model.model_copy(update={"batch_norm": False}))
+        network = description.build().eval()
+        network.load_state_dict(state)
+    if settings.equalize:
+        network = equalize(network, inputs[:1])
+    ranges = observe(network, inputs, lambda: observer(settings.method, percentile=settings.percentile), progress)
+    return Observed(network, description, inputs, ranges, settings)
+
+
+def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDescription]:
+    """Return the fixed-point network of a recipe, and its description.
+
+    Args:
+        observed: The float network and its ranges; not changed.
+        recipe: Its widths, from 2 to 16. The biases get more bits than it says where they need them.
+
+    Raises:
+        ValueError: If a width is 1 or float: one bit needs training.
+    """
+    _check_widths(recipe)
+    recipe = recipe.model_copy(update={"weight_scale_from": "parameter"})  # which are set here, once
+    description = replace(observed.description, recipe=recipe)
+    network: Any = description.build().eval()
+    network.load_state_dict(observed.network.state_dict(), strict=False)  # all but the scales
+    for name, module in network.named_modules():
+        if isinstance(module, Weighted):
+            set_scale(module.weight_quant, _weight_scale(module, observed.settings))
+        elif name in observed.ranges:
+            bits = int(module.act_quant.bit_width())
+            grid = observed.ranges[name].grid(bits, signed=False, symmetric=True, power_of_two=True, narrow_range=False)
+            set_scale(module.act_quant, torch.as_tensor(grid.scale, dtype=torch.float32))
+    with torch.no_grad():
+        network(observed.inputs[:1])  # lets Brevitas' quantisers take their first look
+        if observed.settings.rounding != "nearest":
+            round_weights(network, observed.inputs, observed.settings.rounding)
+        if observed.settings.correct_bias:
+            correct_bias(network, observed.inputs)
+        forget_original_weights(network)
+    needed = bias_width(network.eval(), observed.inputs[:1])
+    if needed > recipe.bias_bit_width:
+        return quantize(observed, _with_biases(recipe, needed))
+    return network, description
+
+
+def _with_biases(recipe: Recipe, needed: int) -> Recipe:
+    if needed > MOST_BIAS_BITS:
+        raise ValueError(
+            f"recipe.bias_bit_width: width must be at most {MOST_BIAS_BITS}, but these biases need {needed} on the "
+            "accumulators' grids; take fewer bits for the weights or activations"
+        )
+    return recipe.model_copy(update={"bias_bit_width": needed})
+
+
+def _check_widths(recipe: Recipe) -> None:
+    for name, width in recipe.widths().items():
+        left_out = width == LEFT_OUT and name.endswith("weight_bit_width")
+        if width is not None and not left_out and not 2 <= width <= 16:
+            raise ValueError(
+                f"recipe.{name}: width must be 2 to 16 to calibrate, not {width}; train networks of one bit, with "
+                "`bitwright train`"
+            )
+
+
+def _weight_scale(module: Any, settings: CalibrationSettings) -> Tensor:  # noqa: ANN401 - Brevitas' own
+    """Return the power of two for the weights, or one for each output ``(C, 1, ...)``."""
+    weight = module.weight.detach().numpy()
+    scale = module.quant_weight().scale
+    axis = 0 if scale.numel() > 1 else None
+    seen = observer(settings.weight_method, axis=axis, percentile=settings.percentile)
+    seen.update(weight)
+    grid = seen.grid(
+        int(module.weight_quant.bit_width()), signed=True, symmetric=True, power_of_two=True, narrow_range=True
+    )
+    return torch.as_tensor(np.asarray(grid.scale, dtype=np.float32)).reshape(scale.shape)

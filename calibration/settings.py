@@ -1,0 +1,47 @@
+"""How a float network is calibrated. Imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bitwright.calibration.observers import Method
+
+Rounding = Literal["nearest", "gptq", "gpfq"]
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Everything that decides how a float network becomes a fixed-point one, but its widths.
+
+    Args:
+        method: How the range of an activation is found.
+        weight_method: How the range of a layer's weights is.
+        percentile: Of the values, in percent, that method "percentile" keeps inside.
+        samples: Inputs of the training set to calibrate on.
+        fold: Whether batch norms are folded into the layers before them.
+        equalize: Whether neighbouring layers' ranges are made equal first.
+        correct_bias: Whether the mean error of every channel is taken off its bias.
+        rounding: Of the weights: each to the nearest, or all of a layer together so that its outputs change least:
+            "gptq" (Frantar et al., arXiv:2210.17323) or "gpfq" (Lybrand and Saab, arXiv:2010.15862).
+    """
+
+    method: Method = "mse"
+    weight_method: Method = "mse"
+    percentile: float = 99.99
+    samples: int = 512
+    fold: bool = True
+    equalize: bool = False
+    correct_bias: bool = True
+    rounding: Rounding = "nearest"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ValueError: If a setting is out of its range.
+        """
+        if self.samples < 1:
+            raise ValueError(f"--samples: number must be at least 1, not {self.samples}; 512 are usual")
+        if not 50 < self.percentile <= 100:
+            raise ValueError(
+                f"--percentile: share must be above 50 and at most 100 percent, not {self.percentile:g}; try 99.99"
+            )

@@ -1,0 +1,94 @@
+"""The command line of `search`; what it needs is imported when it is called."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bitwright.calibration.settings import Rounding
+from bitwright.cli.arguments import DataDir, Overrides, RunsDir
+from bitwright.cli.calibrate_command import USUAL, MethodName
+from bitwright.cli.search_wanted import Wanted
+
+CostName = Literal["weight_bits", "bit_operations", "lut"]
+
+
+def search(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|CHECKPOINT|EXPERIMENT",
+            help="A trained float network: the folder of its run, the checkpoint in it, or its experiment.",
+        ),
+    ],
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+    target_accuracy: Annotated[
+        float | None, typer.Option(help="Least accuracy on the validation split, as in 0.985.")
+    ] = None,
+    max_accuracy_loss: Annotated[
+        float | None,
+        typer.Option(help="Or: how much less than the float network's, as in 0.003.", show_default="0.005"),
+    ] = None,
+    max_bits: Annotated[
+        int | None, typer.Option(min=1, help="Or: the most bits of all weights; the best accuracy below it wins.")
+    ] = None,
+    max_lut: Annotated[
+        int | None, typer.Option(min=1, help="Or: the most LUT as unrolled logic, estimated; the best below it wins.")
+    ] = None,
+    cost: Annotated[
+        CostName,
+        typer.Option(
+            help="What is to become less: bit operations (of weights and activations), bits of weights, or estimated "
+            "LUT, for which every candidate is lowered. Of --max-bits and --max-lut, theirs."
+        ),
+    ] = "bit_operations",
+    start_bit_width: Annotated[int, typer.Option(min=3, max=16, help="Of every layer, to begin with.")] = 8,
+    trials: Annotated[
+        int, typer.Option(min=0, help="After the greedy descent: trials of Optuna's multi-objective search.")
+    ] = 0,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the trials are kept, so that many processes and machines may share them, as "
+            "postgresql://user@host/base.",
+            show_default="a SQLite file in the run's folder",
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that make the trials side by side.")] = 1,
+    method: Annotated[MethodName, typer.Option(help="How an activation's range is found.")] = USUAL.method,
+    rounding: Annotated[Rounding, typer.Option(help="How weights are rounded.")] = "gptq",
+    samples: Annotated[int, typer.Option(help="Inputs of the training set to calibrate on.")] = USUAL.samples,
+    name: Annotated[
+        str | None, typer.Option(help="Of the winner's run.", show_default="the float run's, with _search behind it")
+    ] = None,
+) -> None:
+    """Find the least bit widths of every layer for a target accuracy, without training.
+
+    First what each layer alone costs (its sensitivity); then a greedy descent, one bit less where it hurts least; then,
+    if asked for, trials of Optuna. Every candidate is kept: interrupted or killed, the same command goes on. The front
+    of accuracy against cost is lowered to integers, candidate by candidate. The winner becomes a run of its own, which
+    `bitwright export` and `bitwright hls` take, with its recipe, recipe.toml, which `bitwright train` takes, too.
+
+    Exit status 1 where no candidate reaches the target: the best one found is said, and the front.
+    """
+    wanted = Wanted(
+        target_accuracy=target_accuracy,
+        max_accuracy_loss=max_accuracy_loss,
+        max_bits=max_bits,
+        max_lut=max_lut,
+        cost="lut" if max_lut is not None else "weight_bits" if max_bits is not None else cost,
+        start_bit_width=start_bit_width,
+        trials=trials,
+        storage=storage,
+        processes=processes,
+        method=method,
+        rounding=rounding,
+        samples=samples,
+        name=name,
+    )
+    from bitwright.cli import stage_search  # noqa: PLC0415 - torch takes seconds
+
+    if not stage_search.search(source, runs_dir, data_dir, tuple(overrides or ()), wanted):
+        raise typer.Exit(1)

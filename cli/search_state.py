@@ -1,0 +1,99 @@
+"""A search under way, and how it begins."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitwright.calibration.candidate import CandidateFile
+from bitwright.calibration.evaluate import calibration_inputs, scores
+from bitwright.calibration.moves import uniform
+from bitwright.calibration.post_training import prepare
+from bitwright.calibration.scorer import LutOf, Scorer
+from bitwright.calibration.settings import CalibrationSettings
+from bitwright.cli.console import err, progress_bar
+from bitwright.cli.run_folder import RunFolder, digest
+from bitwright.cli.search_lowering import lowered, lut
+from bitwright.cli.search_wanted import Wanted
+from bitwright.cli.stage_calibrate import FloatRun
+from bitwright.cli.versions import installed
+from bitwright.models import dataset
+from bitwright.models.batches import accuracy
+from bitwright.models.checkpoint import load
+from bitwright.models.dataset import DataSet
+from bitwright.models.network import layer_names, removable_layers
+from bitwright.quant.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search under way.
+
+    Args:
+        wanted: What for.
+        source: The float network's run.
+        folder: Where its candidates lie.
+        data: The data set.
+        scorer: Of recipes.
+        layers: Names of the layers with weights.
+        removable: Those that may be left out.
+        float_accuracy: On validation.
+        target: Least accuracy.
+    """
+
+    wanted: Wanted
+    source: FloatRun
+    folder: Path
+    data: DataSet
+    scorer: Scorer
+    layers: tuple[str, ...]
+    removable: tuple[str, ...]
+    float_accuracy: float
+    target: float
+
+    @property
+    def start(self) -> Recipe:
+        """The recipe to begin with."""
+        wide = self.wanted.start_bit_width
+        return uniform(self.layers, wide, wide, 8)
+
+
+def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
+    """Load everything, and observe the float network.
+
+    Raises:
+        ValueError: If the network is not float, or cannot be calibrated.
+        OSError: If a file cannot be read.
+    """
+    network, description = load(source.checkpoint)
+    experiment = source.experiment
+    data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
+    settings = CalibrationSettings(method=wanted.method, rounding=wanted.rounding, samples=wanted.samples)
+    inputs = calibration_inputs(data.train, data.input_scale, settings.samples, experiment.seed)
+    with progress_bar("observing", len(inputs)) as count:
+        observed = prepare(network, description, inputs, settings, count)
+    reached = accuracy(scores(network, data.validation, data.input_scale), data.validation.labels)
+    folder = source.run.path / "search"
+    RunFolder(source.run.path).lock()
+    setting = digest(source.checkpoint, repr(settings), str(experiment.seed), str(installed()))
+    shape, classes = observed.description.input_shape, observed.description.classes
+    model = observed.description.model
+    return Search(
+        wanted=wanted,
+        source=source,
+        folder=folder,
+        data=data,
+        scorer=Scorer(
+            observed,
+            data.validation,
+            data.input_scale,
+            CandidateFile(folder / "candidates.jsonl", setting),
+            _lut_of(shape) if wanted.cost == "lut" else None,
+        ),
+        layers=layer_names(model, shape, classes),
+        removable=removable_layers(model, shape, classes),
+        float_accuracy=reached,
+        target=wanted.target(reached),
+    )
+
+
+def _lut_of(input_shape: tuple[int, ...]) -> LutOf:
+    return lambda network, _: lut(lowered(network, input_shape))

@@ -1,0 +1,94 @@
+"""The winner of a search: a run of its own, and a recipe for people."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import tomli_w
+
+from bitwright.calibration.candidate import Candidate
+from bitwright.calibration.moves import Move
+from bitwright.calibration.post_training import quantize
+from bitwright.cli.console import out
+from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.run_folder import RunFolder, write_text
+from bitwright.cli.search_state import Search
+from bitwright.cli.stage_calibrate import write_run
+from bitwright.quant.recipe import Recipe
+
+PICTURES = ("front.svg", "sensitivity.svg", "search.json")
+
+
+def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candidate], runs_dir: Path) -> None:
+    """Write the winner's run and its recipe, and say where they are.
+
+    Args:
+        search: Of which it is the winner.
+        winner: A candidate.
+        refused: Moves that went too far: the reasons for its widths.
+        runs_dir: Where runs lie.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    recipe = _with_reasons(winner.recipe, refused)
+    observed = search.scorer.observed
+    network, description = quantize(observed, recipe)
+    name = search.wanted.name or f"{search.source.experiment.name}_search"
+    base = search.source.experiment.model_copy(
+        update={
+            "model": description.model,
+            "recipe": recipe.model_copy(update={"bias_bit_width": description.recipe.bias_bit_width}),
+        }
+    )
+    experiment = changed(base, [f"name={name}"])
+    run = RunFolder(runs_dir / name)
+    run.create()
+    run.lock()
+    write_run(run, experiment, observed, network, description, search.data, search.source, started=time.monotonic())
+    write_text(run.path / "recipe.toml", _recipe_text(search, winner, experiment))
+    for picture in PICTURES:
+        write_text(run.path / picture, (search.folder / picture).read_text())
+    out.print(
+        f"run      {run.path}: go on with `bitwright export {run.path}` and `bitwright hls {run.path}`", markup=False
+    )
+    out.print(f"recipe   {run.path / 'recipe.toml'}: edit it, or train it with `bitwright train`", markup=False)
+    out.print(f"pictures {search.folder / 'front.svg'}, {search.folder / 'sensitivity.svg'}", markup=False)
+
+
+def _with_reasons(recipe: Recipe, refused: Mapping[Move, Candidate]) -> Recipe:
+    """Say for every layer why it has no fewer bits."""
+    layers = {}
+    for name, own in recipe.layers.items():
+        words = []
+        for part in ("weight", "activation"):
+            width = getattr(own, f"{part}_bit_width")
+            if width is None:
+                continue
+            tried = next(
+                (move for move in refused if (move.layer, move.part, move.bit_width) == (name, part, width - 1)), None
+            )
+            if tried is not None:
+                words.append(f"{part}s of {width - 1} bits reached {refused[tried].accuracy:.2%}")
+        layers[name] = own.model_copy(update={"why": "; ".join(words) or "the least tried"})
+    return recipe.model_copy(update={"layers": layers})
+
+
+def _recipe_text(search: Search, winner: Candidate, experiment: Experiment) -> str:
+    """Return the winner as an experiment that `train` takes: quantisation-aware, from the float weights on."""
+    start = search.source.checkpoint
+    model = search.source.experiment.model
+    settings = experiment.model_copy(
+        update={
+            "name": f"{experiment.name}_trained",
+            "model": model,
+            "train": experiment.train.model_copy(update={"start_from": str(start)}),
+        }
+    ).model_dump(exclude_none=True)
+    settings["model"]["hidden"] = list(model.hidden)
+    return (
+        f"# Found by `bitwright search`: {winner.accuracy:.2%} on validation without training "
+        f"({search.float_accuracy:.2%} in float), {winner.weight_bits:,} bits of weights.\n"
+        "# [recipe.layers] has the widths of each; `bitwright train` on this file starts from the float weights.\n\n"
+        f"{tomli_w.dumps(settings)}"
+    )
