@@ -1,1 +1,1 @@
-"""Ranges measured on data, post-training quantisation, the search for the least precision: none of it is here yet."""
+"""From a float network to a fixed-point one: ranges seen on data, rounding, and the search for the least precision."""

@@ -91,6 +91,8 @@ class CandidateFile:
         if not self._path.is_file():
             return
         with self._path.open("rb") as file:
+            if file.seek(0, 2) < self._read:  # someone deleted it and began anew
+                self._read, self._seen = 0, {}
             file.seek(self._read)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -106,7 +108,7 @@ class CandidateFile:
             if found.pop("setting") != self._setting:
                 return None
             return Candidate(**{**found, "recipe": Recipe.model_validate(found["recipe"])})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{self._path}: line must be a candidate as `bitwright search` writes it, not {line[:40]!r}; "
                 "delete the line or the file"

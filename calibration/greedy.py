@@ -55,15 +55,36 @@ def descend(
     refused: dict[Move, Candidate] = {}
     if here.accuracy < target:
         return steps, refused
+    more = True
+    while more:  # what went too far may hold the target after other steps
+        refused.clear()
+        found = _pass(here, score, refused, target=target, cost=cost, removable=removable, taken=taken)
+        steps += found
+        more = bool(found)
+        here = found[-1].candidate if found else here
+    return steps, refused
+
+
+def _pass(
+    here: Candidate,
+    score: Score,
+    refused: dict[Move, Candidate],
+    *,
+    target: float,
+    cost: Cost,
+    removable: Sequence[str],
+    taken: Callable[[Step], None],
+) -> list[Step]:
+    """Take steps until every move has been refused once."""
+    steps: list[Step] = []
 
     def rated(move: Move) -> tuple[float, Candidate]:
         there = score(move.apply(here.recipe))
         saved = max(here.cost(cost) - there.cost(cost), 1e-9)
         return (here.accuracy - there.accuracy) / saved, there
 
-    order: list[tuple[float, int, Move]] = []
-    for number, move in enumerate(narrower(here.recipe, removable)):
-        heapq.heappush(order, (rated(move)[0], number, move))
+    order = [(rated(move)[0], number, move) for number, move in enumerate(narrower(here.recipe, removable))]
+    heapq.heapify(order)
     number = len(order)
     while order:
         _, tie, move = heapq.heappop(order)
@@ -77,12 +98,9 @@ def descend(
         here = there
         steps.append(Step(move, there))
         taken(steps[-1])
-        following = [
-            each for each in narrower(here.recipe, removable) if (each.layer, each.part) == (move.layer, move.part)
-        ]
-        for each in following:
-            number += 1
-            heapq.heappush(order, (rating, number, each))
-        order = [entry for entry in order if entry[2] in set(narrower(here.recipe, removable))]
+        possible = set(narrower(here.recipe, removable))
+        number += 1
+        order = [entry for entry in order if entry[2] in possible]
+        order += [(rating, number, each) for each in possible if (each.layer, each.part) == (move.layer, move.part)]
         heapq.heapify(order)
-    return steps, refused
+    return steps

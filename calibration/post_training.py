@@ -102,7 +102,9 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
             grid = observed.ranges[name].grid(bits, signed=False, symmetric=True, power_of_two=True, narrow_range=False)
             set_scale(module.act_quant, torch.as_tensor(grid.scale, dtype=torch.float32))
     with torch.no_grad():
-        network(observed.inputs[:1])  # lets Brevitas' quantisers take their first look
+        needed = bias_width(network, observed.inputs[:1])
+        if needed > recipe.bias_bit_width:  # before minutes are spent on rounding
+            return quantize(observed, _with_biases(recipe, needed))
         if observed.settings.rounding != "nearest":
             round_weights(network, observed.inputs, observed.settings.rounding)
         if observed.settings.correct_bias:
@@ -118,7 +120,7 @@ def _with_biases(recipe: Recipe, needed: int) -> Recipe:
     if needed > MOST_BIAS_BITS:
         raise ValueError(
             f"recipe.bias_bit_width: width must be at most {MOST_BIAS_BITS}, but these biases need {needed} on the "
-            "accumulators' grids; take fewer bits for the weights or activations"
+            "accumulators' grids; take fewer bits for weights or activations, or calibrate with --no-fold"
         )
     return recipe.model_copy(update={"bias_bit_width": needed})
 

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-with warnings.catch_warnings():  # an optional kernel that this project has no use for
+with warnings.catch_warnings():  # an optional kernel that this project has no use for, and of Brevitas to itself
     warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
+    warnings.filterwarnings("ignore", message="brevitas.fx is deprecated")
     from brevitas.graph.calibrate import bias_correction_mode
     from brevitas.graph.equalize import EqualizeGraph
     from brevitas.graph.gpfq import gpfq_mode

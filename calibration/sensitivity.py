@@ -32,7 +32,7 @@ class Sensitivity:
 def sensitivities(
     wide: Recipe, score: Callable[[Recipe], Candidate], widths: Sequence[int] = WIDTHS
 ) -> Iterator[Sensitivity]:
-    """Yield what each layer's weights and activations alone lose at each width.
+    """Yield what each layer's weights and activations alone lose at each width that is less than theirs.
 
     Args:
         wide: All layers named, and wide.
@@ -43,6 +43,9 @@ def sensitivities(
     for name, own in wide.layers.items():
         parts: list[Part] = ["weight"] if own.activation_bit_width is None else ["weight", "activation"]
         for part in parts:
+            wide_bits = own.weight_bit_width if part == "weight" else own.activation_bit_width
             for width in widths:
+                if wide_bits is None or width >= wide_bits:
+                    continue
                 accuracy = score(Move(name, part, width).apply(wide)).accuracy
                 yield Sensitivity(name, part, width, accuracy, reached - accuracy)

@@ -10,10 +10,10 @@ from bitwright.calibration.post_training import prepare
 from bitwright.calibration.scorer import LutOf, Scorer
 from bitwright.calibration.settings import CalibrationSettings
 from bitwright.cli.console import err, progress_bar
-from bitwright.cli.run_folder import RunFolder, digest
+from bitwright.cli.run_folder import digest
 from bitwright.cli.search_lowering import lowered, lut
 from bitwright.cli.search_wanted import Wanted
-from bitwright.cli.stage_calibrate import FloatRun
+from bitwright.cli.stage_calibrate import FloatRun, use_threads
 from bitwright.cli.versions import installed
 from bitwright.models import dataset
 from bitwright.models.batches import accuracy
@@ -37,6 +37,7 @@ class Search:
         removable: Those that may be left out.
         float_accuracy: On validation.
         target: Least accuracy.
+        setting: Digest of all that a candidate's score depends on, but its recipe.
     """
 
     wanted: Wanted
@@ -48,6 +49,7 @@ class Search:
     removable: tuple[str, ...]
     float_accuracy: float
     target: float
+    setting: str
 
     @property
     def start(self) -> Recipe:
@@ -63,8 +65,9 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
         ValueError: If the network is not float, or cannot be calibrated.
         OSError: If a file cannot be read.
     """
-    network, description = load(source.checkpoint)
     experiment = source.experiment
+    use_threads(experiment)
+    network, description = load(source.checkpoint)
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
     settings = CalibrationSettings(method=wanted.method, rounding=wanted.rounding, samples=wanted.samples)
     inputs = calibration_inputs(data.train, data.input_scale, settings.samples, experiment.seed)
@@ -72,7 +75,6 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
         observed = prepare(network, description, inputs, settings, count)
     reached = accuracy(scores(network, data.validation, data.input_scale), data.validation.labels)
     folder = source.run.path / "search"
-    RunFolder(source.run.path).lock()
     setting = digest(source.checkpoint, repr(settings), str(experiment.seed), str(installed()))
     shape, classes = observed.description.input_shape, observed.description.classes
     model = observed.description.model
@@ -92,6 +94,7 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
         removable=removable_layers(model, shape, classes),
         float_accuracy=reached,
         target=wanted.target(reached),
+        setting=setting,
     )
 
 

@@ -48,6 +48,11 @@ class Wanted:
                 "0.3 points"
             )
 
+        if not self.trials:
+            for option, given_too in (("--storage", self.storage is not None), ("--processes", self.processes > 1)):
+                if given_too:
+                    raise ValueError(f"{option}: trials must be wanted with it, not none; add --trials 200")
+
     @property
     def budget(self) -> int | None:
         """The most that the cost may be, if that is the target."""

@@ -87,6 +87,7 @@ def calibrate(
     from bitwright.models import dataset  # noqa: PLC0415
     from bitwright.models.checkpoint import load  # noqa: PLC0415
 
+    use_threads(experiment)
     network, description = load(float_run.checkpoint)
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
     inputs = calibration_inputs(data.train, data.input_scale, settings.samples, experiment.seed)
@@ -161,6 +162,14 @@ def write_run(
     store_experiment(experiment, run)
     training_finished(experiment, run)
     return result
+
+
+def use_threads(experiment: Experiment) -> None:
+    """Let torch use as many threads as the experiment trains with: for small networks, more are slower."""
+    import torch  # noqa: PLC0415 - takes seconds
+
+    if experiment.train.threads:
+        torch.set_num_threads(experiment.train.threads)
 
 
 def read_float(source: Path, runs_dir: Path, overrides: Iterable[str]) -> FloatRun:

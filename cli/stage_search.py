@@ -18,6 +18,7 @@ from bitwright.cli.run_folder import write_text
 from bitwright.cli.search_chart import WORDS, front_chart, sensitivity_chart
 from bitwright.cli.search_lowering import Lowering, check
 from bitwright.cli.search_state import Search, begin
+from bitwright.cli.search_trials import make_trials
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.search_winner import write_winner
 from bitwright.cli.stage_calibrate import read_float
@@ -37,7 +38,9 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     found = begin(read_float(source, runs_dir, overrides), data_dir, wanted)
     started = time.monotonic()
     sensitive = _sensitivities(found)
-    reasons = _descend(found)
+    steps, reasons = _descend(found)
+    if wanted.trials:
+        make_trials(found, [step.candidate.recipe for step in steps], data_dir)
     seconds = time.monotonic() - started
     note(f"search: {found.scorer.scored} candidates in {seconds:.0f} s, {len(found.scorer.file)} in all")
     candidates = [each for each in found.scorer.file if wanted.cost != "lut" or each.lut is not None]
@@ -53,7 +56,7 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
 
 
 def _sensitivities(search: Search) -> list[Sensitivity]:
-    total = len(WIDTHS) * (2 * len(search.layers) - 1)
+    total = sum(width < search.wanted.start_bit_width for width in WIDTHS) * (2 * len(search.layers) - 1)
     with progress_bar("sensitivity of each layer", total) as count:
         found = []
         for each in sensitivities(search.start, search.scorer.score):
@@ -62,7 +65,7 @@ def _sensitivities(search: Search) -> list[Sensitivity]:
     return found
 
 
-def _descend(search: Search) -> dict[Move, Candidate]:
+def _descend(search: Search) -> tuple[list[Step], dict[Move, Candidate]]:
     """Descend, and say every step; return the moves that went too far."""
     cost = search.wanted.cost
 
@@ -73,7 +76,7 @@ def _descend(search: Search) -> dict[Move, Candidate]:
             f"{there.cost(cost):,.0f} {WORDS[cost]}"
         )
 
-    _, refused = descend(
+    return descend(
         search.start,
         search.scorer.score,
         target=search.target,
@@ -81,7 +84,6 @@ def _descend(search: Search) -> dict[Move, Candidate]:
         removable=search.removable,
         taken=taken,
     )
-    return refused
 
 
 def _lowered_front(search: Search, best: list[Candidate], winner: Candidate | None) -> list[tuple[Candidate, Lowering]]:

@@ -164,7 +164,7 @@ def set_scale(quantizer: Any, scale: Tensor) -> None:  # noqa: ANN401 - Brevitas
 
     >>> layer = activation(4).eval()
     >>> set_scale(layer.act_quant, torch.tensor(0.25))
-    >>> float(layer(torch.ones(1)).scale)
+    >>> float(layer(torch.ones(1)).scale.detach())
     0.25
     """
     implementation = getattr(quantizer, "fused_activation_quant_proxy", quantizer).tensor_quant

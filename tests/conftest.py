@@ -46,6 +46,18 @@ def _binary_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _run("digits_mlp_w1a1.toml", tmp_path_factory.mktemp("binary"))
 
 
+@pytest.fixture(scope="session")
+def _float_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("float")
+    with pytest.MonkeyPatch.context() as patch:
+        config = CONFIGS / "digits_mlp_float.toml"
+        patch.setattr("sys.argv", ["bitwright", "train", str(config), "--runs-dir", str(runs), *SMALL])
+        with pytest.raises(SystemExit) as stop:
+            run()
+        assert not stop.value.code
+    return runs / "digits_mlp_float"
+
+
 @pytest.fixture
 def fixed_run(_fixed_run: Path, tmp_path: Path) -> Path:
     """A finished run of the default experiment, small, trained for two epochs; a copy for each test."""
@@ -56,3 +68,9 @@ def fixed_run(_fixed_run: Path, tmp_path: Path) -> Path:
 def binary_run(_binary_run: Path, tmp_path: Path) -> Path:
     """The same of its binary twin."""
     return Path(shutil.copytree(_binary_run, tmp_path / "runs" / _binary_run.name))
+
+
+@pytest.fixture
+def float_run(_float_run: Path, tmp_path: Path) -> Path:
+    """A float run, small, trained for two epochs; a copy for each test."""
+    return Path(shutil.copytree(_float_run, tmp_path / "runs" / _float_run.name))

@@ -1,0 +1,170 @@
+"""`bitwright search`: the least precision that still works, as a user asks for it."""
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from road import Bitwright
+
+from bitwright.calibration.candidate import Candidate
+from bitwright.cli.search_wanted import Wanted
+from bitwright.models.checkpoint import load
+from bitwright.quant.recipe import Recipe
+
+FAST = ("--rounding", "nearest", "--samples", "64", "--start-bit-width", "5")
+
+
+@pytest.fixture(scope="module")
+def _searched(_float_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(_float_run.parent, tmp_path_factory.mktemp("search") / "runs"))
+
+
+@pytest.fixture
+def found(_searched: Path, bitwright: Bitwright) -> Path:
+    """The runs' folder after a search, made once."""
+    if not (_searched / "digits_mlp_float_search").exists():
+        outcome = bitwright(
+            "search", _searched / "digits_mlp_float", "--runs-dir", _searched, "--max-accuracy-loss", "0.05", *FAST
+        )
+        assert outcome.status == 0, outcome.err
+    return _searched
+
+
+def report(runs: Path) -> Any:  # noqa: ANN401 - JSON
+    """What the search says."""
+    return json.loads((runs / "digits_mlp_float" / "search" / "search.json").read_text())
+
+
+def test_winner_reaches_the_target_and_none_is_cheaper(found: Path) -> None:
+    said = report(found)
+    winner = said["winner"]
+    assert said["target_accuracy"] == pytest.approx(said["float_accuracy"] - 0.05, abs=1e-12)
+    assert winner["accuracy"] >= said["target_accuracy"]
+    lines = (found / "digits_mlp_float" / "search" / "candidates.jsonl").read_text().splitlines()
+    tried = [json.loads(line) for line in lines]
+    assert len(tried) == said["candidates"] == len({json.dumps(each["recipe"]) for each in tried})
+    good = [each["bit_operations"] for each in tried if each["accuracy"] >= said["target_accuracy"]]
+    assert winner["bit_operations"] == min(good) < tried[0]["bit_operations"]
+
+
+def test_points_of_the_front_are_lowered_and_beat_each_other(found: Path) -> None:
+    points = report(found)["front"]
+    assert {point["different"] for point in points} == {0}
+    assert all(point["integers_compared"] == 144 * 10 and point["lut"] > 0 for point in points)
+    costs, reached = ([point[name] for point in points] for name in ("bit_operations", "accuracy"))
+    assert costs == sorted(costs)
+    assert reached == sorted(set(reached))
+
+
+def test_winner_is_a_run_that_goes_on_to_csim(found: Path, bitwright: Bitwright) -> None:
+    run = found / "digits_mlp_float_search"
+    for stage in ("export", "hls"):
+        outcome = bitwright(stage, run)
+        assert outcome.status == 0, outcome.err
+    levels = json.loads((run / "verification.json").read_text())["levels"]
+    assert {level["different"] for level in levels.values()} == {0}
+    _, description = load(run / "checkpoint.safetensors")
+    winner = Recipe.model_validate(report(found)["winner"]["recipe"])
+    assert description.recipe.layers == winner.layers
+
+
+def test_recipe_says_why_and_can_be_trained(found: Path, bitwright: Bitwright) -> None:
+    path = found / "digits_mlp_float_search" / "recipe.toml"
+    layers = tomllib.loads(path.read_text())["recipe"]["layers"]
+    assert list(layers) == ["fc0", "fc1", "out"]
+    assert all(layer["why"] for layer in layers.values())
+    outcome = bitwright("train", path, "--runs-dir", found, "--set", "train.epochs=1")
+    assert outcome.status == 0, outcome.err
+    _, description = load(found / "digits_mlp_float_search_trained" / "checkpoint.safetensors")
+    assert description.model.batch_norm
+    assert description.recipe.layers["fc0"].weight_bit_width == layers["fc0"]["weight_bit_width"]
+
+
+def test_search_goes_on_from_the_candidates_that_are_there(found: Path, bitwright: Bitwright) -> None:
+    path = found / "digits_mlp_float" / "search" / "candidates.jsonl"
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-2]) + lines[-2][:50])  # killed in the middle of a line
+    arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST)
+    outcome = bitwright("search", found / "digits_mlp_float", *arguments)
+    assert outcome.status == 0, outcome.err
+    assert "search: 2 candidates in " in outcome.err
+    assert path.read_bytes() == whole
+
+
+def test_target_out_of_reach_ends_with_the_best_found(found: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright(
+        "search", found / "digits_mlp_float", "--runs-dir", found, "--max-bits", "100", "--name", "none", *FAST
+    )
+    assert outcome.status == 1
+    assert "search: target must be within reach, not 100 bits of the weights: the best found has " in outcome.out
+    assert not (found / "none").exists()
+
+
+def test_budget_of_bits_is_kept(found: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright(
+        "search", found / "digits_mlp_float", "--runs-dir", found, "--max-bits", "7000", "--name", "small", *FAST
+    )
+    assert outcome.status == 0, outcome.err
+    said = report(found)
+    assert said["winner"]["weight_bits"] <= 7000
+    lines = (found / "digits_mlp_float" / "search" / "candidates.jsonl").read_text().splitlines()
+    below = [each for each in map(json.loads, lines) if each["weight_bits"] <= 7000]
+    assert said["winner"]["accuracy"] == max(each["accuracy"] for each in below)
+
+
+def test_trials_of_two_processes_join_the_candidates(found: Path, bitwright: Bitwright) -> None:
+    before = report(found)["candidates"]
+    arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST, "--trials", "10", "--processes", "2")
+    outcome = bitwright("search", found / "digits_mlp_float", *arguments, "--name", "tried")
+    assert outcome.status == 0, outcome.err
+    assert (found / "digits_mlp_float" / "search" / "trials.db").is_file()
+    assert report(found)["candidates"] > before
+    again = bitwright("search", found / "digits_mlp_float", *arguments, "--name", "tried")
+    assert "search: 0 candidates in " in again.err
+
+
+def test_database_that_does_not_answer_is_one_line(found: Path, bitwright: Bitwright) -> None:
+    pytest.importorskip("psycopg")
+    arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST, "--trials", "5")
+    storage = "postgresql://someone:secret@127.0.0.1:1/none"
+    outcome = bitwright("search", found / "digits_mlp_float", *arguments, "--storage", storage)
+    assert outcome.status == 2
+    assert "secret" not in outcome.err
+    assert "127.0.0.1:1" in outcome.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--target-accuracy", "98.5"),
+            "--target-accuracy: share must be above 0 and at most 1, not 98.5; write 0.985 for 98.5 %",
+        ),
+        (
+            ("--max-accuracy-loss", "-0.1"),
+            "--max-accuracy-loss: share must be from 0 to 1, not -0.1; write 0.003 for 0.3 points",
+        ),
+        (
+            ("--target-accuracy", "0.9", "--max-bits", "4000"),
+            "--max-bits: target must be the only one, not beside --target-accuracy; leave one out",
+        ),
+        (("--processes", "2"), "--processes: trials must be wanted with it, not none; add --trials 200"),
+        (("--storage", "sqlite:///a.db"), "--storage: trials must be wanted with it, not none; add --trials 200"),
+    ],
+)
+def test_targets_that_cannot_be_are_refused(
+    arguments: tuple[str, ...], says: str, float_run: Path, bitwright: Bitwright
+) -> None:
+    outcome = bitwright("search", float_run, *arguments)
+    assert (outcome.status, outcome.err) == (2, f"{says}\n")
+
+
+def test_winner_of_equal_cost_has_the_fewest_operations() -> None:
+    tried = [Candidate(Recipe(), 0.9 + 0.01 * i, 10, 5 + i, None, 1) for i in range(3)]
+    assert Wanted(target_accuracy=0.905, cost="weight_bits").winner(tried, 0.905) == tried[1]
+    assert Wanted(max_bits=10, cost="weight_bits").winner(tried, 0.0) == tried[2]
+    assert Wanted(target_accuracy=0.95).winner(tried, 0.95) is None
