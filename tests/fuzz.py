@@ -2,34 +2,29 @@
 
 import argparse
 import contextlib
-import itertools
 import os
-import shlex
-import shutil
 import sys
 import tempfile
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
-from brevitas_networks import EXACT_KINDS, KINDS, BrevitasNetwork, brevitas_networks
-from hypothesis import HealthCheck, Phase, Verbosity, assume, given, seed, settings
+from brevitas_networks import brevitas_networks
+from brevitas_networks_kinds import EXACT_KINDS, KINDS
+from fuzz_check import TARGETS, Drawn, drawn_alike, look_at, source_of
+from fuzz_findings import read_finding, write_finding
+from fuzz_tally import Tally
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
-from levels import Case, Verdict, crash, examine
-from networks import RandomGraph, random_graphs
-from numpy.typing import NDArray
-from onnx import helper
-from qonnx.core.modelwrapper import ModelWrapper
+from levels import Case, Verdict, examine
+from networks import random_graphs
 
-from bitwright.export.qonnx_file import load, save
-from bitwright.export.torch_level import run_torch
 from bitwright.hls.target import Target
 
 ROUND = 40
@@ -39,26 +34,6 @@ SMALLEST_SECONDS = 90.0
 """Spent on making one counterexample smaller."""
 
 PROGRESS_SECONDS = 10.0
-
-TARGETS = tuple(
-    Target.model_validate(
-        {
-            "io_type": io_type,
-            "backend": backend,
-            "strategy": strategy,
-            "reuse_factor": 1 if strategy == "Latency" else 4,
-        }
-    )
-    for io_type, backend, strategy in (
-        ("io_parallel", "Vitis", "Latency"),
-        ("io_stream", "Vitis", "Latency"),
-        ("io_parallel", "Vivado", "Resource"),
-        ("io_stream", "Vivado", "Resource"),
-        ("io_stream", "Vitis", "Resource"),
-        ("io_parallel", "Vivado", "Latency"),
-    )
-)
-"""That the C simulations take in turn."""
 
 
 @dataclass(frozen=True)
@@ -86,85 +61,12 @@ class Options:
     inputs: int = 24
 
 
-@dataclass(eq=False)
-class Tally:
-    """Counts."""
-
-    results: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-    findings: Counter[str] = field(default_factory=Counter)
-    places: dict[str, Path] = field(default_factory=dict)
-    simulated: Counter[str] = field(default_factory=Counter)
-    lowered: int = 0
-    undecided: int = 0
-    integers: int = 0
-    decided_otherwise: int = 0
-    slowest: tuple[float, str] = (0.0, "")
-
-    @property
-    def networks(self) -> int:
-        """All that were looked at."""
-        return self.results.total()
-
-    def add(self, source: str, verdict: Verdict, target: Target | None) -> None:
-        """Count a verdict."""
-        self.results[f"{source}: {verdict.result}"] += 1
-        if verdict.is_finding:
-            self.findings[f"{verdict.result}: {verdict.where}"] += 1
-        if verdict.result == "refused":
-            self.refusals.update(set(verdict.reasons()))
-            return
-        if verdict.result == "crashed":
-            return
-        self.lowered += 1
-        self.integers += verdict.compared
-        self.undecided += verdict.undecided
-        if verdict.result == "float32 decided otherwise":
-            self.decided_otherwise += verdict.different
-        if verdict.simulated and target is not None:
-            self.simulated[f"{target.io_type} {target.backend} {target.strategy}"] += 1
-
-    def line(self) -> str:
-        """Return the progress in one line."""
-        by_result: Counter[str] = Counter()
-        for name, count in self.results.items():
-            by_result[name.split(": ", 1)[1]] += count
-        return f"{self.networks} networks, {self.simulated.total()} through csim: " + ", ".join(
-            f"{count} {name}" for name, count in sorted(by_result.items())
-        )
-
-    def table(self) -> str:
-        """Return all counts."""
-        rate = self.decided_otherwise / max(1, self.integers)
-        sections = {
-            "networks": self.results,
-            "refused because": self.refusals,
-            "through csim": self.simulated,
-            "findings": Counter(
-                {f"{name}  {self.places.get(name, '')}".rstrip(): n for name, n in self.findings.items()}
-            ),
-        }
-        lines = []
-        for title, counts in sections.items():
-            lines += [f"{title}: {counts.total()}", *(f"  {n:7d}  {name}" for name, n in counts.most_common())]
-        lines += [
-            f"lowered: {self.lowered}, of which float32 leaves sums undecided in {self.undecided}",
-            f"integers at the outputs: {self.integers}, of which float32 decided otherwise {self.decided_otherwise} "
-            f"({rate:.2g})",
-            f"slowest to lower, in {self.slowest[0]:.1f} s: {self.slowest[1]}",
-        ]
-        return "\n".join(lines)
-
-
 class FoundError(AssertionError):
     """A finding; Hypothesis looks for a smaller network with the same."""
 
 
 class EndError(BaseException):
     """The time is over: Hypothesis lets it pass, as it does an interrupt."""
-
-
-Drawn = BrevitasNetwork | RandomGraph
 
 
 @dataclass(eq=False)
@@ -196,7 +98,7 @@ class Fuzz:
     def run(self) -> Tally:
         """Draw networks until the count or the time is reached."""
         number = 0
-        with contextlib.suppress(EndError):
+        with contextlib.suppress(EndError), drawn_alike():
             while not self._is_over():
                 self._round(self.options.seed * 1_000_003 + number, number)
                 number += 1
@@ -269,7 +171,7 @@ class Fuzz:
             case, verdict = look_at(drawn, target, self.options.inputs, Path(folder))
         what = f"{verdict.result}: {verdict.where}"
         if self._sought is None:
-            self.tally.add("Brevitas" if isinstance(drawn, BrevitasNetwork) else "QONNX", verdict, target)
+            self.tally.add(source_of(drawn), verdict, target)
             if verdict.seconds > self.tally.slowest[0]:
                 self.tally.slowest = verdict.seconds, repr(drawn)
             self._progress()
@@ -299,94 +201,6 @@ class Fuzz:
             f"{self._sought}\n  {case.description}\n  {verdict.detail.strip().splitlines()[-1]}\n  saved in {place}"
         )
         self._sought = None
-
-
-def make_case(drawn: Drawn, count: int) -> Case:
-    """Return a drawn network with its inputs, and PyTorch's outputs."""
-    values = drawn.inputs(count)
-    if isinstance(drawn, RandomGraph):
-        return Case(repr(drawn), drawn.model(), values)
-    outputs = run_torch(drawn.module, values).reshape(len(values), -1)
-    return Case(repr(drawn), drawn.qonnx(), values, outputs, exact=drawn.is_exact)
-
-
-def look_at(drawn: Drawn, target: Target | None, inputs: int, folder: Path) -> tuple[Case, Verdict]:
-    """Make a case and examine it; that it cannot be made is a finding too."""
-    try:
-        case = make_case(drawn, inputs)
-    except Exception as error:  # noqa: BLE001 - a crash is what is looked for
-        nothing = ModelWrapper(helper.make_model(helper.make_graph([], "nothing", [], [])))
-        return Case(repr(drawn), nothing, drawn.inputs(1)), crash(error)
-    return case, examine(case, target, folder)
-
-
-def check(
-    strategy: st.SearchStrategy[Drawn], count: int, folder: Path, targets: Sequence[Target] = (), inputs: int = 24
-) -> None:
-    """Examine the same networks on every call, until a number of them was lowered and compared.
-
-    Args:
-        strategy: Draws a network.
-        count: Of those that are not refused.
-        folder: For the projects.
-        targets: That the C simulations take in turn; none, to leave them out.
-        inputs: Of each network.
-
-    Raises:
-        AssertionError: At the first finding: the verdict, and the smallest network that shows it.
-    """
-    turns = itertools.count()
-
-    @settings(
-        max_examples=count,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-        print_blob=False,
-    )
-    @given(strategy)
-    def compare(drawn: Drawn) -> None:
-        number = next(turns)
-        target = targets[number % len(targets)] if targets else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _, verdict = look_at(drawn, target, inputs, folder / str(number))
-        shutil.rmtree(folder / str(number), ignore_errors=True)
-        assert not verdict.is_finding, f"{verdict.result}: {verdict.where}\n{drawn!r}\n{verdict.detail}"
-        assume(verdict.result != "refused")
-
-    compare()
-
-
-def write_finding(
-    place: Path, case: Case, verdict: Verdict, target: Target | None, round_seed: int, first_seed: int
-) -> None:
-    """Save a counterexample: the graph, the inputs, PyTorch's outputs, and how to see it again."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    save(case.model, place / "model.onnx")
-    np.save(place / "inputs.npy", case.inputs)
-    if case.torch is not None:
-        np.save(place / "torch.npy", case.torch)
-    if target is not None:
-        (place / "target.json").write_text(target.model_dump_json(indent=2) + "\n")
-    again = f"make fuzz FUZZ={shlex.quote(f'--again {place}')}"
-    (place / "README.md").write_text(
-        f"# {verdict.result}: {verdict.where}\n\nSee it again: `{again}`\n\n"
-        f"Seed {first_seed}, of the round {round_seed}.\n\nThe smallest network found:\n\n    {case.description}\n\n"
-        f"{verdict.detail}\n"
-    )
-
-
-def read_finding(place: Path) -> tuple[Case, Target | None]:
-    """Read what `write_finding` saved."""
-    inputs: NDArray[np.float32] = np.load(place / "inputs.npy")
-    outputs = np.load(place / "torch.npy") if (place / "torch.npy").exists() else None
-    target = place / "target.json"
-    case = Case(str(place), load(place / "model.onnx"), inputs, outputs)
-    return case, Target.model_validate_json(target.read_text()) if target.exists() else None
 
 
 def _parser() -> argparse.ArgumentParser:

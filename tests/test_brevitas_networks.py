@@ -1,22 +1,20 @@
 """What the generators of Brevitas networks promise: networks that Brevitas exports and qonnx runs."""
 
+import gc
+from pathlib import Path
+
 import numpy as np
 import pytest
-from brevitas_networks import (
-    BIAS_KINDS,
-    EXACT_KINDS,
-    JOIN_KINDS,
-    KINDS,
-    LAYER_KINDS,
-    SHAPE_KINDS,
-    BrevitasNetwork,
-    brevitas_networks,
-)
+from brevitas_networks import BrevitasNetwork, brevitas_networks
+from brevitas_networks_kinds import BIAS_KINDS, EXACT_KINDS, JOIN_KINDS, KINDS, LAYER_KINDS, SHAPE_KINDS
 from hypothesis import HealthCheck, Phase, given, settings
 from newcomer_networks import NEWCOMERS
 from qonnx.core.modelwrapper import ModelWrapper
+from quick_export import quick_exports
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from bitwright.export.qonnx_level import run_qonnx
+from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
 
 FEW = settings(
@@ -64,6 +62,31 @@ def test_any_drawn_network_exports_and_runs(network: BrevitasNetwork) -> None:
 def test_kinds_restrict_what_is_drawn(network: BrevitasNetwork) -> None:
     assert {type(step).__name__ for step in network.module} <= {"QuantIdentity", "QuantReLU", "QuantLinear"}
     assert all(step.bias is None for step in network.module if hasattr(step, "bias"))
+
+
+def test_quick_export_writes_the_same_bytes(tmp_path: Path) -> None:
+    slow, quick = tmp_path / "slow.onnx", tmp_path / "quick.onnx"
+
+    @FEW
+    @given(brevitas_networks(most_layers=4))
+    def compare(network: BrevitasNetwork) -> None:
+        write_qonnx(network.module, network.input_shape, slow)
+        with quick_exports():
+            write_qonnx(network.module, network.input_shape, quick)
+        assert quick.read_bytes() == slow.read_bytes()
+
+    compare()
+
+
+def test_quick_export_hands_nothing_on_to_the_next() -> None:
+    with quick_exports():
+        first, second = (ONNXRegistry.from_torchlib(opset_version=18) for _ in range(2))
+        assert not gc.isenabled()
+    whole = ONNXRegistry.from_torchlib(opset_version=18)
+    first.functions.popitem()[1].clear()
+    assert second.functions.keys() == whole.functions.keys()
+    assert all(second.functions.values())
+    assert gc.isenabled()
 
 
 def test_unknown_kind_is_refused() -> None:

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import fuzz
+import fuzz_check
 import levels
 import numpy as np
 import pytest
+from fuzz_check import TARGETS, check
+from fuzz_findings import read_finding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from levels import Case, Verdict, examine
@@ -16,6 +19,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from bitwright.export.problems import Problem, UnsupportedOperatorError
 from bitwright.export.program import Program
 from bitwright.export.qonnx_level import run_qonnx
+from bitwright.hls.target import Target
 
 W = np.array([[1.0, -0.5, 0.5], [-1.5, 0.5, 1.0]])
 DENSE = "[in] q = Quant (x, half, zero, four) [wq] v = Quant (w, half, zero, three) [fc] c = MatMul (q, v)"
@@ -37,7 +41,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, layer: str) -> None:
 
 
 def test_sound_network_is_equal_at_every_level(tmp_path: Path) -> None:
-    verdict = examine(dense(), fuzz.TARGETS[0], tmp_path)
+    verdict = examine(dense(), TARGETS[0], tmp_path)
     assert (verdict.result, verdict.simulated, verdict.compared) == ("equal", True, 27)
 
 
@@ -83,7 +87,7 @@ def test_first_layer_of_a_wrong_simulation_is_named(tmp_path: Path, monkeypatch:
         return found + 1
 
     monkeypatch.setattr(levels, "simulated", wrong)
-    verdict = examine(dense(), fuzz.TARGETS[1], tmp_path)
+    verdict = examine(dense(), TARGETS[1], tmp_path)
     assert (verdict.result, verdict.where) == ("differing", "csim and program")
     assert verdict.detail.endswith("first layer act")
 
@@ -100,7 +104,7 @@ def test_simulation_that_does_not_end_well_is_a_crash(
 
     monkeypatch.setattr(levels, "PATIENCE", 0.5)
     monkeypatch.setattr(levels, "_simulate", fail)
-    verdict = examine(dense(), fuzz.TARGETS[0], tmp_path)
+    verdict = examine(dense(), TARGETS[0], tmp_path)
     ended = {"die": "run to its end, not die with 3", "hang": "end within 0.5 s, not hang"}[how]
     assert f"csim: simulation must {ended}" in verdict.detail
     assert verdict.result == "crashed"
@@ -136,7 +140,7 @@ def test_finding_is_made_small_saved_and_seen_again(
     assert fuzz.main(arguments) == 1
     (place,) = (tmp_path / "out").iterdir()
     assert "findings: " in capsys.readouterr().out
-    case, target = fuzz.read_finding(place)
+    case, target = read_finding(place)
     kinds = [node.op_type for node in case.model.graph.node]
     assert kinds.count("Gemm") == 1
     assert len(kinds) <= 5
@@ -190,6 +194,46 @@ def test_help_tells_what_can_be_asked_for(capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     for option in ("--count", "--seconds", "--seed", "--csim", "--kinds", "--again", "--out", "batch_norm"):
         assert option in said
+
+
+def test_check_counts_networks_that_are_not_refused_and_draws_them_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def look(drawn: RandomGraph, *_: object) -> tuple[None, Verdict]:
+        seen.append(repr(drawn))
+        return None, Verdict("refused" if len(seen) % 3 else "equal", compared=1)
+
+    monkeypatch.setattr(fuzz_check, "look_at", look)
+    tally = check(random_graphs(), 20, seed=5)
+    assert (tally.lowered, tally.networks, len(seen)) == (20, 60, 60)
+    first, seen[:] = list(seen), []
+    check(random_graphs(), 20, seed=5)
+    assert seen == first
+    seen.clear()
+    check(random_graphs(), 20, seed=6)
+    assert seen != first
+
+
+def test_check_refuses_to_compare_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz_check, "look_at", lambda *_: (None, Verdict("equal", compared=1)))
+    with pytest.raises(AssertionError, match=r"^3 networks must be compared, not 2"):
+        check(st.booleans(), 3)  # type: ignore[arg-type]  # there are two
+
+
+def test_check_keeps_to_the_target_that_showed_the_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, Target]] = []
+
+    def look(drawn: RandomGraph, target: Target, *_: object) -> tuple[None, Verdict]:
+        wrong = "Conv" in repr(drawn) and target.io_type == "io_stream"
+        seen.append((wrong, target))
+        return None, Verdict("differing" if wrong else "equal", "csim and program")
+
+    monkeypatch.setattr(fuzz_check, "look_at", look)
+    with pytest.raises(AssertionError, match="differing: csim and program"):
+        check(random_graphs(), 50, targets=TARGETS)
+    first = [wrong for wrong, _ in seen].index(True)
+    assert {target for _, target in seen[:first]} == set(TARGETS)
+    assert {target for _, target in seen[first:]} == {seen[first][1]}
 
 
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
