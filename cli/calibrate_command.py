@@ -7,6 +7,7 @@ import typer
 
 from bitwright.calibration.settings import CalibrationSettings, Rounding
 from bitwright.cli.arguments import DataDir, Overrides, RunsDir
+from bitwright.cli.page_command import write_and_say
 
 MethodName = Literal["min_max", "moving_average", "percentile", "mse", "entropy"]
 USUAL = CalibrationSettings()
@@ -77,4 +78,5 @@ def calibrate(
         "activation_bit_width": activation_bit_width,
         "input_bit_width": input_bit_width,
     }
-    stage_calibrate.calibrate(source, runs_dir, data_dir, overrides or (), widths, settings, name)
+    run = stage_calibrate.calibrate(source, runs_dir, data_dir, overrides or (), widths, settings, name)
+    write_and_say(run)

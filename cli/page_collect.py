@@ -1,17 +1,20 @@
 """What a run's folder says of itself, read for its page; a part that is missing or damaged leaves the others."""
 
 import csv
-import shlex
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from bitwright.cli.experiment import Experiment, read
+from bitwright.cli.page_again import calibrated_again, trained_again
+from bitwright.cli.page_calibration import CalibrationFile, calibration, read_calibration
 from bitwright.cli.page_facts import Epoch, Level, Network, Page, Training, Verdict
 from bitwright.cli.page_hardware import hardware
 from bitwright.cli.page_layers import measurable, network
+from bitwright.cli.page_search import SearchFile, read_search, search
 from bitwright.cli.report_sheet import clean
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder
 from bitwright.cli.stage_export import load_array, load_program
@@ -21,8 +24,12 @@ from bitwright.export.operations import Integers
 from bitwright.export.precision import read_precision
 from bitwright.export.program import Program
 from bitwright.hls.verification import Verification
+from bitwright.quant.recipe import Recipe
 
 Content = TypeVar("Content")
+
+CALIBRATION = "calibration.json"
+SEARCH = "search.json"
 
 
 def collect(run: RunFolder) -> Page:
@@ -49,17 +56,21 @@ def collect(run: RunFolder) -> Page:
     text = take(experiment, experiment.read_text)
     stale = bool(run.stamp_value("rtl_design", "program")) and rtl_is_stale(run)
     found = hardware(run.path, called, stale=stale)
+    training = take(run.metrics, lambda: _training(run.metrics)) or _from_log(run, take)
+    made = _made(run, take, training)
     page = Page(
         name=name,
         verdict=take(run.verification, lambda: _verdict(run.verification)),
-        training=take(run.metrics, lambda: _training(run.metrics)) or _from_log(run, take),
+        training=training if training is None or training.epochs else None,
+        calibration=calibration(made.calibration) if made.calibration else None,
+        search=search(made.search, made.recipe) if made.search else None,
         network=take(run.lowered, lambda: _network(run, take)),
         stages=tuple(found.stages),
         absent=tuple(found.absent),
         notes=tuple(_without_folder(note, run) for note in found.notes),
         experiment=text,
         versions=installed(),
-        commands=_commands(run, called),
+        commands=_commands(run, called, made, training),
     )
     return replace(page, problems=(*problems, *(_without_folder(problem, run) for problem in found.problems)))
 
@@ -76,6 +87,40 @@ def shown_path(run: RunFolder) -> str:
 
 def _without_folder(text: str, run: RunFolder) -> str:
     return clean(text.replace(f"{run.path}/", "").replace(str(run.path), run.path.name))
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What `calibrate` and `search` wrote of a run, as far as it can be read."""
+
+    experiment: Experiment | None = None
+    calibration: CalibrationFile | None = None
+    search: SearchFile | None = None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        return self.experiment.recipe if self.experiment else None
+
+
+def _made(run: RunFolder, take: Callable[..., Any], training: Training | None) -> _Made:
+    """Read how a run was made without training; nothing of one that was trained."""
+    calibrated, searched, experiment = run.path / CALIBRATION, run.path / SEARCH, run.path / EXPERIMENT
+    trained = training is not None and training.epochs > 0
+    found = take(calibrated, lambda: read_calibration(calibrated, trained=trained))
+    if trained or not (calibrated.is_file() or searched.is_file()):
+        return _Made(calibration=found)
+    settings = take(experiment, lambda: read(experiment))
+    recipe = settings.recipe if settings else None
+    return _Made(settings, found, take(searched, lambda: read_search(searched, recipe)))
+
+
+def _commands(run: RunFolder, called: str, made: _Made, training: Training | None) -> tuple[str, ...]:
+    """Return the commands that make the run again; none where it is not known how it was made."""
+    if made.calibration and made.experiment:
+        wanted = made.search.wanted if made.search else None
+        return calibrated_again(run, made.experiment, made.calibration, wanted)
+    trained = training.epochs > 0 if training else not (run.path / CALIBRATION).is_file()
+    return trained_again(run, called) if trained else ()
 
 
 def _verdict(path: Path) -> Verdict:
@@ -140,12 +185,3 @@ def _inputs(run: RunFolder, program: Program) -> Integers:
     except ValueError as error:
         raise ValueError(f"{run.inputs}: inputs must be of this program, not of another; export again") from error
     return inputs
-
-
-def _commands(run: RunFolder, called: str) -> tuple[str, ...]:
-    if (run.path / EXPERIMENT).is_file():
-        own = f"{clean(run.path.resolve().name)}.toml"
-        return tuple(f"bitwright {stage} {shlex.quote(own)}" for stage in ("train", "export", "hls", "rtl", "synth"))
-    if run.qonnx.is_file():
-        return (f"bitwright convert {shlex.quote(f'{called}/{run.qonnx.name}')} --out again",)
-    return ()

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from bitwright.cli.page_calibration_chart import front_chart, loss_charts, range_bars
 from bitwright.cli.page_chart import curves, histogram, middle_of, spans, zero_of
 from bitwright.cli.page_facts import Page
 from bitwright.cli.page_flow import flow
@@ -36,8 +37,11 @@ def html_text(page: Page) -> str:
     environment.globals |= {
         "curves": curves,
         "flow": flow,
+        "front_chart": front_chart,
         "histogram": histogram,
+        "loss_charts": loss_charts,
         "middle_of": middle_of,
+        "range_bars": range_bars,
         "spans": spans,
         "zero_of": zero_of,
         "label": label,
@@ -92,7 +96,7 @@ def shown(value: object, form: str = "") -> str:
         case None:
             return "-"
         case int() | float() if form == "percent":
-            return f"{100 * value:.2f} %"
+            return f"{100 * value:z.2f} %"
         case int():
             return f"{value:,}"
         case float() if abs(value) >= 1 or not value:

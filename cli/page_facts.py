@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bitwright.cli.page_calibration import Calibration
+from bitwright.cli.page_search import Search
+
 
 @dataclass(frozen=True)
 class Level:
@@ -253,7 +256,9 @@ class Page:
     Args:
         name: The run's.
         verdict: None before anything was compared.
-        training: None where nothing is known of it.
+        training: None where nothing is known of it, or there was none.
+        calibration: Of a run that `calibrate` or `search` wrote.
+        search: Of a run that a search won.
         network: None before the network was lowered.
         stages: Hardware figures, in the order of the flow.
         absent: What is not there.
@@ -267,6 +272,8 @@ class Page:
     name: str
     verdict: Verdict | None = None
     training: Training | None = None
+    calibration: Calibration | None = None
+    search: Search | None = None
     network: Network | None = None
     stages: tuple[Stage, ...] = ()
     absent: tuple[Absent, ...] = ()

@@ -10,6 +10,7 @@ from bitwright.calibration.post_training import prepare
 from bitwright.calibration.scorer import LutOf, Scorer
 from bitwright.calibration.settings import CalibrationSettings
 from bitwright.cli.console import err, progress_bar
+from bitwright.cli.experiment import changed
 from bitwright.cli.run_folder import digest
 from bitwright.cli.search_lowering import lowered, lut
 from bitwright.cli.search_wanted import Wanted
@@ -21,6 +22,8 @@ from bitwright.models.checkpoint import load
 from bitwright.models.dataset import DataSet
 from bitwright.models.network import layer_names, removable_layers
 from bitwright.quant.recipe import Recipe
+
+INPUT_BITS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class Search:
         removable: Those that may be left out.
         float_accuracy: On validation.
         target: Least accuracy.
+        start: The recipe to begin with.
         setting: Digest of all that a candidate's score depends on, but its recipe.
     """
 
@@ -49,13 +53,8 @@ class Search:
     removable: tuple[str, ...]
     float_accuracy: float
     target: float
+    start: Recipe
     setting: str
-
-    @property
-    def start(self) -> Recipe:
-        """The recipe to begin with."""
-        wide = self.wanted.start_bit_width
-        return uniform(self.layers, wide, wide, 8)
 
 
 def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
@@ -78,6 +77,9 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     setting = digest(source.checkpoint, repr(settings), str(experiment.seed), str(installed()))
     shape, classes = observed.description.input_shape, observed.description.classes
     model = observed.description.model
+    layers = layer_names(model, shape, classes)
+    widest = uniform(layers, wanted.start_bit_width, wanted.start_bit_width, INPUT_BITS)
+    base = experiment.model_copy(update={"recipe": widest, "model": model})
     return Search(
         wanted=wanted,
         source=source,
@@ -90,10 +92,11 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
             CandidateFile(folder / "candidates.jsonl", setting),
             _lut_of(shape) if wanted.cost == "lut" else None,
         ),
-        layers=layer_names(model, shape, classes),
+        layers=layers,
         removable=removable_layers(model, shape, classes),
         float_accuracy=reached,
         target=wanted.target(reached),
+        start=changed(base, source.recipe_overrides).recipe,
         setting=setting,
     )
 

@@ -11,6 +11,7 @@ from bitwright.calibration.moves import Move
 from bitwright.calibration.post_training import quantize
 from bitwright.cli.console import out
 from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.page_command import write_and_say
 from bitwright.cli.run_folder import RunFolder, write_text
 from bitwright.cli.search_state import Search
 from bitwright.cli.stage_calibrate import write_run
@@ -52,6 +53,7 @@ def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candi
     out.print(
         f"run      {run.path}: go on with `bitwright export {run.path}` and `bitwright hls {run.path}`", markup=False
     )
+    write_and_say(run)
     out.print(f"recipe   {run.path / 'recipe.toml'}: edit it, or train it with `bitwright train`", markup=False)
     out.print(f"pictures {search.folder / 'front.svg'}, {search.folder / 'sensitivity.svg'}", markup=False)
 

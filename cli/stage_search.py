@@ -119,7 +119,7 @@ def _write(
     cost = search.wanted.cost
     tried = [each for each in search.scorer.file if cost != "lut" or each.lut is not None]
     result = {
-        "wanted": asdict(search.wanted),
+        "wanted": asdict(replace(search.wanted, storage=None)),  # which may hold a password
         "float_accuracy": search.float_accuracy,
         "target_accuracy": search.target,
         "candidates": len(tried),

@@ -63,6 +63,122 @@ def small_run(folder: Path) -> RunFolder:
     return run
 
 
+CALIBRATED = """name = "small"
+seed = 7
+
+[model]
+batch_norm = false
+
+[recipe]
+weight_bit_width = 8
+activation_bit_width = 6
+bias_bit_width = 18
+weight_scale_from = "parameter"
+
+[recipe.layers.conv]
+weight_bit_width = 3
+activation_bit_width = 2
+why = "weights of 2 bits reached 71.00%"
+
+[recipe.layers.out]
+weight_bit_width = 5
+"""
+SETTINGS = {
+    "method": "percentile",
+    "weight_method": "mse",
+    "percentile": 99.5,
+    "samples": 1024,
+    "fold": False,
+    "equalize": True,
+    "correct_bias": True,
+    "rounding": "gptq",
+}
+TENSORS = [
+    ("conv", 3, None, -1.75, 1.40625, -0.75, 0.75, 14.316682614459342),
+    ("act1", 2, -1, 0.0, 3.4917802810668945, 0.0, 1.5, 12.32179652836113),
+    ("out", 5, -3, 0.25, 0.5, -1.875, 1.875, -0.5),
+]
+TENSOR = ("name", "bit_width", "exponent", "lowest", "highest", "lowest_held", "highest_held", "signal_to_noise_db")
+CALIBRATION = {
+    "source": "small_float",
+    "settings": SETTINGS,
+    "accuracy": {
+        "validation": {"float": 0.9652777, "fixed_point": 0.84375},
+        "test": {"float": 0.5, "fixed_point": 0.48},
+    },
+    "layers": [dict(zip(TENSOR, tensor, strict=True)) for tensor in TENSORS],
+}
+WANTED = {
+    "target_accuracy": None,
+    "max_accuracy_loss": 0.13,
+    "max_bits": None,
+    "max_lut": None,
+    "cost": "weight_bits",
+    "start_bit_width": 8,
+    "trials": 20,
+    "storage": "postgresql://someone:secret@host/base",
+    "processes": 2,
+    "method": "percentile",
+    "rounding": "gptq",
+    "samples": 1024,
+    "name": None,
+}
+LOSSES = [
+    ("conv", "weight", 4, 0.96, 0.0053),
+    ("conv", "weight", 2, 0.3, 0.6653),
+    ("conv", "activation", 4, 0.97, -0.0047),
+    ("conv", "activation", 2, 0.9653, 0.0),
+    ("out", "weight", 4, 0.96526, 0.00004),
+]
+LOSS = ("layer", "part", "bit_width", "accuracy", "loss")
+
+
+def candidate(conv: int, out: int, accuracy: float, weight_bits: int) -> dict[str, Any]:
+    """Return one as search.json has it; that of 3 and 5 bits is the winner."""
+    layers = {
+        "conv": {"weight_bit_width": conv, "activation_bit_width": 2, "why": ""},
+        "out": {"weight_bit_width": out, "why": ""},
+    }
+    widths = {"weight_bit_width": 8, "activation_bit_width": 6, "input_bit_width": 8, "bias_bit_width": 16}
+    return {
+        "recipe": {**widths, "weight_scale": "per_tensor", "weight_scale_from": "parameter", "layers": layers},
+        "accuracy": accuracy,
+        "weight_bits": weight_bits,
+        "bit_operations": 46152 + weight_bits,
+        "lut": None,
+        "images": 144,
+    }
+
+
+def point(conv: int, out: int, accuracy: float, weight_bits: int) -> dict[str, Any]:
+    """Return a candidate that was lowered."""
+    lowered = {"lut": 1.5 * weight_bits + 0.625, "integers_compared": 1440 + conv, "different": 0}
+    return candidate(conv, out, accuracy, weight_bits) | lowered
+
+
+SEARCH = {
+    "wanted": WANTED,
+    "float_accuracy": 0.9652777,
+    "target_accuracy": 0.8352777,
+    "candidates": 83,
+    "winner": candidate(3, 5, 0.84375, 2348),
+    "front": [point(2, 5, 0.71, 2316), point(3, 5, 0.84375, 2348), point(6, 7, 0.9722222, 4816)],
+    "sensitivity": [dict(zip(LOSS, loss, strict=True)) for loss in LOSSES],
+    "versions": {},
+}
+
+
+def searched_run(folder: Path) -> RunFolder:
+    """Write the run of a search's winner, exported; without search.json it is one that `calibrate` wrote."""
+    run = small_run(folder)
+    metrics = {"epochs": 0, "best_epoch": 0, "validation_accuracy": 0.84375, "seconds": 0.2, "history": []}
+    contents = {run.metrics: metrics, folder / "calibration.json": CALIBRATION, folder / "search.json": SEARCH}
+    for path, content in contents.items():
+        path.write_text(json.dumps(content))
+    (folder / "experiment.toml").write_text(CALIBRATED)
+    return run
+
+
 @dataclass
 class Read(HTMLParser):
     """A page as a parser sees it."""
@@ -128,4 +244,4 @@ def says(text: str, value: object) -> bool:
         return digits == str(value)
     decimals = len(digits.partition("e")[0].partition(".")[2])
     step = 10.0 ** -(decimals if "e" not in digits else decimals - int(digits.partition("e")[2]))
-    return abs(float(digits) - wanted) <= (0.5 * step if not float(digits).is_integer() else 5e-4) * 1.000001
+    return abs(float(digits) - wanted) <= (5e-4 if digits.lstrip("-").isdecimal() else 0.5 * step) * 1.000001

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_runs import SHAPES, at, says, small_run
+from page_runs import SHAPES, at, says, searched_run, small_run
 
 from bitwright.cli.page import write_page
 
@@ -32,6 +32,8 @@ OPTIONS = (
 )
 SECONDS = 120
 LAYERS = 11
+SEARCH_CHARTS = 1 + 2 + 3
+"""The front, the sensitivity of two layers, the ranges of three tensors; a training has two curves instead."""
 
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 MEASURE = """<script>
@@ -101,6 +103,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
     return Browser(folder, write_page(run))
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """A browser, and the page of a search's winner."""
+    folder = tmp_path_factory.mktemp("searched")
+    return Browser(folder, write_page(searched_run(folder / "small")))
+
+
 def console(ended: subprocess.CompletedProcess[str]) -> list[str]:
     """What the page, or the browser about it, wrote to the console."""
     return [line for line in ended.stderr.splitlines() if "CONSOLE" in line]
@@ -114,6 +123,23 @@ def test_page_is_whole_at_every_width(width: int, browser: Browser) -> None:
     _check(found, width)
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_page_of_a_search_is_whole_at_every_width(width: int, searched: Browser) -> None:
+    found = searched.measured(searched.changed("</body>", f"{MEASURE}</body>"), width)
+    assert found["width"] == width
+    assert found["page"] <= width
+    _check(found, width, SEARCH_CHARTS)
+
+
+def test_page_of_a_search_is_whole_on_paper(searched: Browser) -> None:
+    text = searched.changed("</body>", f"{MEASURE}</body>").read_text()
+    path = searched.folder / "paper.html"
+    path.write_text(text.replace("@media print", "@media all"))
+    found = searched.measured(path, 718)  # A4 without its margins
+    assert found["page"] <= 718
+    _check(found, 718, SEARCH_CHARTS)
+
+
 def test_page_is_whole_on_paper(browser: Browser) -> None:
     text = browser.changed("</body>", f"{MEASURE}</body>").read_text()
     path = browser.folder / "paper.html"
@@ -123,8 +149,8 @@ def test_page_is_whole_on_paper(browser: Browser) -> None:
     _check(found, 718)
 
 
-def _check(found: dict[str, Any], width: int) -> None:
-    assert len(found["pictures"]) == 2 + 1 + LAYERS + len(SHAPES)
+def _check(found: dict[str, Any], width: int, charts: int = 2) -> None:
+    assert len(found["pictures"]) == charts + 1 + LAYERS + len(SHAPES)
     assert min(min(sizes) for sizes in found["pictures"]) >= 10
     assert len(found["words"]) > 50
     assert all(size > 0 and left >= 0 and right <= width for size, left, right in found["words"])
@@ -139,6 +165,20 @@ def test_console_stays_empty(width: int, browser: Browser) -> None:
     ended = browser.open(browser.page, f"--window-size={width},2000", f"--screenshot={picture}")
     assert console(ended) == []
     assert picture.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_console_stays_empty_with_a_search(width: int, searched: Browser) -> None:
+    picture = searched.folder / f"{width}.png"
+    ended = searched.open(searched.page, f"--window-size={width},2000", f"--screenshot={picture}")
+    assert console(ended) == []
+    assert picture.stat().st_size > 20_000
+
+
+def test_page_of_a_search_prints_to_a_few_sheets(searched: Browser) -> None:
+    paper = searched.folder / "page.pdf"
+    assert console(searched.open(searched.page, f"--print-to-pdf={paper}", "--no-pdf-header-footer")) == []
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) <= 9
 
 
 def test_page_prints_to_a_few_sheets(browser: Browser) -> None:

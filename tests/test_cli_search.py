@@ -127,6 +127,15 @@ def test_trials_of_two_processes_join_the_candidates(found: Path, bitwright: Bit
     assert "search: 0 candidates in " in again.err
 
 
+def test_recipe_of_the_command_line_is_the_one_to_begin_with(float_run: Path, bitwright: Bitwright) -> None:
+    own = ("--set", "recipe.weight_scale=per_channel", "--set", "recipe.input_bit_width=4")
+    arguments = ("--target-accuracy", "0.999", "--runs-dir", float_run.parent, *FAST)
+    assert bitwright("search", float_run, *arguments, *own).status == 1  # out of reach
+    line = (float_run / "search" / "candidates.jsonl").read_text().splitlines()[0]
+    recipe = json.loads(line)["recipe"]
+    assert (recipe["weight_scale"], recipe["input_bit_width"]) == ("per_channel", 4)
+
+
 def test_database_that_does_not_answer_is_one_line(found: Path, bitwright: Bitwright) -> None:
     pytest.importorskip("psycopg")
     arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST, "--trials", "5")
