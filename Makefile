@@ -17,7 +17,7 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-estimate rtl synth clean
+.PHONY: help install train export hls verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-calibration bench-estimate rtl synth clean
 
 help: ## Show the targets and the variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ bench-cnv: $(INSTALLED) ## Time and weigh CNV's road on CIFAR-10, hls4ml's own c
 
 bench-rtl: $(INSTALLED) ## Time RTL of the jet tagger step by step; of exported runs: BENCH_RUNS="runs/x runs/y"
 	$(BIN)/python -m bitwright.cli.benchmark_rtl $(BENCH_RUNS)
+
+bench-calibration: $(INSTALLED) ## Calibration beside training, LeNet-5, three seeds: an hour (BENCH="--seeds 1" for less, --jets)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_calibration $(BENCH)
 
 bench-estimate: $(INSTALLED) ## Measure estimates against vendor reports; with runs: BENCH_RUNS="runs/x" against alkaid and Yosys
 	$(BIN)/python -m bitwright.cli.benchmark_estimate $(BENCH_RUNS)

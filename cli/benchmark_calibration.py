@@ -1,0 +1,173 @@
+"""Measure calibration beside training on real data: `make bench-calibration`. Takes an hour where nothing is there yet.
+
+For each data set and seed: LeNet-5 in float (configs/*_lenet5_float.toml), calibrated to 8 and to 6 bits on 512 images,
+and trained on at 4 bits for a few epochs. Each fixed-point network is exported and lowered, and its integers at the
+levels torch, qonnx and program are compared on the whole test set. The jets have only a sample at hand: the same on a
+part of it, the rest to score.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bitwright.calibration.settings import CalibrationSettings
+from bitwright.cli.console import note, out
+from bitwright.cli.experiment import Experiment, changed, read
+from bitwright.cli.run_folder import RunFolder
+from bitwright.cli.stage_calibrate import calibrate
+from bitwright.cli.stage_export import export
+from bitwright.cli.stage_hls import judge
+from bitwright.cli.stage_train import train
+from bitwright.models.dataset import data_folder, load_test
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+IMAGES = ("mnist_lenet5_float", "fashion_lenet5_float")
+JETS_TRAINED_ON = 700
+JETS_TRAINING = ("train.epochs=40", "train.batch_size=32")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one network reached.
+
+    Args:
+        data: Name of the data set.
+        how: As "PTQ 8 bit".
+        seed: Of the float network.
+        accuracy: On the test set.
+        loss: Points below the float network.
+        compared: Integers, over the levels.
+        different: Of them.
+    """
+
+    data: str
+    how: str
+    seed: int
+    accuracy: float
+    loss: float
+    compared: int
+    different: int
+
+
+def figures(
+    config: Path, seed: int, runs_dir: Path, data_dir: Path | None, epochs: int, overrides: Sequence[str] = ()
+) -> Iterator[Figure]:
+    """Train, calibrate and train on; yield what each network reached.
+
+    Args:
+        config: Of the float network.
+        seed: Of everything.
+        runs_dir: Where runs lie; what is there is not done again.
+        data_dir: Of the data sets.
+        epochs: Of training at 4 bits.
+        overrides: Of the experiment.
+    """
+    experiment = read(config, [f"seed={seed}", f"name={config.stem}_s{seed}", *overrides])
+    run = RunFolder(runs_dir / experiment.name)
+    train(experiment, run, data_dir)
+    reached = None
+    for bits in (8, 6):
+        widths = {"weight_bit_width": bits, "activation_bit_width": bits, "input_bit_width": 8}
+        fixed = calibrate(run.path, runs_dir, data_dir, (), widths, CalibrationSettings(), None)
+        if reached is None:
+            reached = _float_accuracy(fixed)
+            yield Figure(experiment.data.name, "float", seed, reached, 0.0, 0, 0)
+        yield _figure(read(fixed.path / "experiment.toml"), fixed, f"PTQ {bits} bit", seed, reached, data_dir)
+    four = changed(
+        experiment.model_copy(update={"recipe": type(experiment.recipe)()}),
+        [
+            f"name={experiment.name}_qat_w4a4",
+            "recipe.weight_bit_width=4",
+            "recipe.activation_bit_width=4",
+            f"train.epochs={epochs}",
+            f'train.start_from="{run.checkpoint}"',
+        ],
+    )
+    trained = RunFolder(runs_dir / four.name)
+    train(four, trained, data_dir)
+    assert reached is not None
+    yield _figure(four, trained, f"QAT 4 bit, {epochs} epochs", seed, reached, data_dir)
+
+
+def _float_accuracy(run: RunFolder) -> float:
+    return float(json.loads((run.path / "calibration.json").read_text())["accuracy"]["test"]["float"])
+
+
+def _figure(
+    experiment: Experiment, run: RunFolder, how: str, seed: int, reached: float, data_dir: Path | None
+) -> Figure:
+    export(experiment, run, data_dir)
+    verdict = judge(run)
+    accuracy = verdict.levels["program"].accuracy
+    assert accuracy is not None
+    compared = sum(level.compared for level in verdict.levels.values())
+    different = sum(level.different for level in verdict.levels.values())
+    return Figure(experiment.data.name, how, seed, accuracy, 100 * (reached - accuracy), compared, different)
+
+
+def jets(folder: Path, data_dir: Path | None) -> None:
+    """Write a set of jets to train on from the sample of test rows, drawn with seed 1."""
+    sample = load_test("jets", data_dir, download=False)
+    order = np.random.default_rng(1).permutation(len(sample))
+    first, rest = sample.take(order[:JETS_TRAINED_ON]), sample.take(order[JETS_TRAINED_ON:])
+    (folder / "jets").mkdir()
+    np.savez(
+        folder / "jets" / "lhc_jets_hlf.npz",
+        X_train=first.inputs,
+        y_train=first.labels,
+        X_test=rest.inputs,
+        y_test=rest.labels,
+    )
+
+
+def table(found: Sequence[Figure]) -> Iterator[str]:
+    """Yield the lines of a Markdown table: mean and spread over the seeds."""
+    yield "| data | network | test accuracy, % | below float, points | integers compared | different |"
+    yield "|---|---|---|---|---|---|"
+    for data, how in dict.fromkeys((each.data, each.how) for each in found):
+        rows = [each for each in found if (each.data, each.how) == (data, how)]
+        reached = [100 * each.accuracy for each in rows]
+        spread = f" ± {statistics.stdev(reached):.2f}" if len(rows) > 1 else ""
+        loss = statistics.fmean(each.loss for each in rows)
+        yield (
+            f"| {data} | {how} | {statistics.fmean(reached):.2f}{spread} | {loss:.2f} | "
+            f"{sum(each.compared for each in rows):,} | {sum(each.different for each in rows)} |"
+        )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--configs", nargs="*", default=list(IMAGES), help="of configs/")
+    parser.add_argument("--epochs", type=int, default=4, help="of training at 4 bits")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--jets", action="store_true", help="the sample of the jets, too")
+    options = parser.parse_args(arguments)
+    found: list[Figure] = []
+    for name in options.configs:
+        for seed in options.seeds:
+            for figure in figures(CONFIGS / f"{name}.toml", seed, options.runs_dir, options.data_dir, options.epochs):
+                note(f"{figure.data}, seed {seed}, {figure.how}: {figure.accuracy:.2%}, {figure.different} different")
+                found.append(figure)
+    if options.jets:
+        with tempfile.TemporaryDirectory(prefix="bitwright-jets-") as scratch:
+            jets(Path(scratch), data_folder(options.data_dir))
+            for seed in options.seeds:
+                runs = Path(scratch) / "runs"
+                config = CONFIGS / "jets_mlp_float.toml"
+                found += figures(config, seed, runs, Path(scratch), options.epochs, JETS_TRAINING)
+    for line in table(found):
+        out.print(line, markup=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
