@@ -17,15 +17,17 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-calibration bench-estimate rtl synth clean
+.PHONY: help install train export hls calibrate search verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-calibration bench-estimate rtl synth clean
 
 help: ## Show the targets and the variables
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 	@printf '\nVariables (make train EXPERIMENT=configs/mnist_lenet5_w6a6.toml):\n'
-	@printf '  %-11s %s\n' \
+	@printf '  %-12s %s\n' \
 	  EXPERIMENT 'the experiment, a TOML file (now $(EXPERIMENT))' \
 	  DATA_DIR 'folder of the data sets (default: BITWRIGHT_DATA, or bitwright/data in the cache folder)' \
 	  SET 'settings to override: SET="train.epochs=3 hls.io_type=io_stream"' \
+	  CALIBRATE 'options of calibrate (see `bitwright calibrate --help`)' \
+	  SEARCH 'options of search (see `bitwright search --help`)' \
 	  FUZZ 'what `make fuzz` looks at (now $(FUZZ)); FUZZ=--help tells' \
 	  CHECKPOINT 'weights for bench-cnv (default: seeded ones)' \
 	  RUNS_DIR 'where the runs lie (now $(RUNS_DIR))' \
@@ -53,6 +55,14 @@ hls: export ## Write the hls4ml project, compile it, run the C simulation on the
 
 verify: $(INSTALLED) ## Compare the integers of every level of the run again
 	$(BIN)/bitwright verify $(ARGS)
+
+calibrate search: EXPERIMENT = configs/digits_mlp_float.toml
+
+calibrate: train ## Make a fixed-point run of a float one, without training (CALIBRATE="--weight-bit-width 6")
+	$(BIN)/bitwright calibrate $(ARGS) $(CALIBRATE)
+
+search: train ## Find the least bit widths of a float run (SEARCH="--target-accuracy 0.95 --trials 100")
+	$(BIN)/bitwright search $(ARGS) $(SEARCH)
 
 rtl: $(INSTALLED) ## Write the run as pipelined RTL and simulate the whole test set (after export)
 	$(BIN)/bitwright rtl $(RUN)

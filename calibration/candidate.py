@@ -1,11 +1,14 @@
 """A recipe, what it reached and what it costs; and the file that keeps them all. Imports no torch."""
 
+import contextlib
+import errno
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from bitwright.quant.recipe import Recipe
 
@@ -71,10 +74,16 @@ class CandidateFile:
         """
         line = json.dumps({"setting": self._setting, **asdict(candidate), "recipe": candidate.recipe.model_dump()})
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a+b") as file:
+        with self._path.open("a+b", buffering=0) as file:  # nothing is left to write when it closes
             fcntl.flock(file, fcntl.LOCK_EX)
-            _drop_half_a_line(file)
-            file.write(line.encode() + b"\n")
+            end = _drop_half_a_line(file)
+            try:
+                if file.write(line.encode() + b"\n") != len(line.encode()) + 1:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    file.truncate(end)
+                raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._look()
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -134,14 +143,13 @@ def front(candidates: list[Candidate], kind: Cost) -> list[Candidate]:
     return best
 
 
-def _drop_half_a_line(file) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - a binary file
-    """Cut off what a killed process left behind the last whole line."""
+def _drop_half_a_line(file: IO[bytes]) -> int:
+    """Cut off what a killed process left behind the last whole line; return where the file ends."""
     end = file.seek(0, 2)
-    if not end:
-        return
     back = min(end, 1 << 20)
     file.seek(end - back)
     tail = file.read(back)
-    if not tail.endswith(b"\n"):
-        file.truncate(end - back + tail.rfind(b"\n") + 1)
-        file.seek(0, 2)
+    if tail and not tail.endswith(b"\n"):
+        end += tail.rfind(b"\n") + 1 - back
+        file.truncate(end)
+    return file.seek(end)

@@ -19,6 +19,7 @@ from bitwright.calibration.rounding import (
     round_weights,
 )
 from bitwright.calibration.settings import CalibrationSettings
+from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.checkpoint import NetworkDescription
 from bitwright.quant.brevitas_layers import set_scale
 from bitwright.quant.recipe import LEFT_OUT, MOST_BIAS_BITS, Recipe
@@ -60,7 +61,8 @@ def prepare(
         progress: Called with the number of inputs of each batch.
 
     Raises:
-        ValueError: If the network is not float, a batch norm cannot be folded, or an activation is not finite.
+        ValueError: If the network is not float, a batch norm never saw data or cannot be folded, or an activation is
+            not finite.
     """
     if not description.recipe.is_float:
         width = description.recipe.weight_bit_width
@@ -68,6 +70,11 @@ def prepare(
             f"recipe.weight_bit_width: width must be 32 (float) to calibrate, not {width}; "
             "train the float network first, as configs/mnist_lenet5_float.toml does"
         )
+    for name, module in network.named_modules():
+        if isinstance(module, BatchNorm) and not int(module.num_batches_tracked or 0):
+            raise ValueError(
+                f"{name}: batch norm must have seen batches in training, not none; train the float network first"
+            )
     if description.model.batch_norm and settings.fold:
         state = fold_batch_norms(network)
         description = replace(description, model=description.model.model_copy(update={"batch_norm": False}))

@@ -1,5 +1,6 @@
 """The weights of a network on disk: safetensors, with the settings that rebuild it."""
 
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,11 @@ def save(path: Path, network: nn.Module, description: NetworkDescription) -> Non
     }
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
     partial = path.with_name(f".{path.name}.partial")
-    save_file(tensors, partial, metadata=metadata)
+    try:
+        save_file(tensors, partial, metadata=metadata)
+    except SafetensorError as error:  # which has no error number
+        partial.unlink(missing_ok=True)
+        raise OSError(errno.ENOSPC, str(error), str(path)) from error
     partial.replace(path)
 
 
@@ -107,7 +112,7 @@ def start_from(path: Path, network: nn.Module) -> int:
     tensors, _ = _read(path)
     own = network.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
-    weights = [name for name in fitting if name.endswith("weight")]
+    weights = [name for name, value in fitting.items() if value.dim() >= 2]
     if not weights:
         raise ValueError(
             f"{path}: checkpoint must have a layer of the network that it starts, not none; name another in "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from full_disk import room_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,18 @@ def test_reader_sees_what_is_added_later(path: Path) -> None:
         assert reader.get(candidate(bits).recipe) == candidate(bits)
     assert [each.weight_bits for each in reader] == [3, 1, 2]
     assert len(reader) == 3
+
+
+def test_line_that_finds_no_room_leaves_the_others(path: Path) -> None:
+    file = CandidateFile(path, "setting")
+    file.add(candidate(1))
+    whole = path.read_bytes()
+    with room_for(len(whole) + 50), pytest.raises(OSError, match="No space left") as refusal:
+        file.add(candidate(2))
+    assert refusal.value.filename == str(path)
+    assert path.read_bytes() == whole
+    file.add(candidate(2))
+    assert len(CandidateFile(path, "setting")) == 2
 
 
 def test_reasons_make_no_other_recipe(path: Path) -> None:

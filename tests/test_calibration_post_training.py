@@ -193,6 +193,14 @@ def test_no_data_is_refused() -> None:
     assert str(refusal.value) == ("calibration: data must be at least one input, not none; give more with --samples")
 
 
+def test_batch_norm_that_never_saw_data_is_refused() -> None:
+    with pytest.raises(ValueError) as refusal:
+        prepare(MLP.build().eval(), MLP, images(MLP, 8), CalibrationSettings())
+    assert str(refusal.value) == (
+        "norm0: batch norm must have seen batches in training, not none; train the float network first"
+    )
+
+
 def test_activation_that_is_not_finite_is_refused() -> None:
     network: Any = float_network(MLP)
     with torch.no_grad():

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import room_for
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bitwright.models.checkpoint import NetworkDescription, load, save
+from bitwright.models.checkpoint import NetworkDescription, load, save, start_from
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_layers import STATISTICS_BATCHES
 from bitwright.quant.recipe import Recipe
@@ -82,6 +83,30 @@ def test_saving_over_a_checkpoint_replaces_it(path: Path) -> None:
     other = replace(SMALL, classes=4)
     save(path, trained(other), other)
     assert load(path)[1] == other
+
+
+def test_saving_to_a_full_disk_leaves_the_old_checkpoint(path: Path) -> None:
+    save(path, trained(SMALL), SMALL)
+    before = path.read_bytes()
+    with room_for(1000), pytest.raises(OSError, match="File too large") as refusal:
+        save(path, trained(SMALL), SMALL)
+    assert refusal.value.filename == str(path)
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_weights_of_another_recipe_are_started_from(path: Path) -> None:
+    save(path, trained(SMALL), SMALL)
+    network = replace(SMALL, recipe=Recipe(weight_bit_width=3)).build()
+    assert start_from(path, network) > 0
+    wanted = load_file(path)
+    assert all(torch.equal(value, wanted[name]) for name, value in network.state_dict().items() if name in wanted)
+    with pytest.raises(ValueError) as refusal:
+        start_from(path, NetworkDescription(ModelSettings(kind="lenet5"), Recipe(), (1, 28, 28), 10).build())
+    assert str(refusal.value) == (
+        f"{path}: checkpoint must have a layer of the network that it starts, not none; name another in "
+        "train.start_from"
+    )
 
 
 def test_missing_file_is_refused(path: Path) -> None:
