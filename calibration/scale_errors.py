@@ -55,10 +55,10 @@ def scale_errors(
     >>> found = scale_errors({"fc": np.array([[1.0, 0.4], [0.1, 0.04]])}, 4, ["min_max"])
     >>> for each in found:
     ...     print(each.per_channel, each.power_of_two, round(each.signal_to_noise_db or 0.0, 1))
-    False False 23.3
-    False True 21.7
-    True False 29.2
-    True True 21.8
+    False False 24.4
+    False True 17.3
+    True False 31.5
+    True True 20.7
     """
     return [
         _error(layer, values, bit_width, method, percentile, per_channel=per_channel, power_of_two=power_of_two)

@@ -27,6 +27,7 @@ from bitwright.cli.report_command import report
 from bitwright.cli.rtl_command import rtl
 from bitwright.cli.run_folder import RunFolder, resolve
 from bitwright.cli.search_command import search
+from bitwright.cli.study_command import study
 from bitwright.cli.synth_command import synth
 from bitwright.hls.target import Target
 from bitwright.hls.tool_error import ToolError
@@ -244,6 +245,7 @@ def inspect(
 
 app.command()(calibrate)
 app.command()(search)
+app.add_typer(study, name="study")
 app.command()(rtl)
 app.command()(synth)
 app.command()(estimate)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 
 from bitwright.calibration.observers import Method, observer
 from bitwright.calibration.scale_errors import scale_errors
@@ -39,8 +40,7 @@ def test_min_max_per_tensor_is_the_largest_weight_over_the_largest_code() -> Non
 
 @given(WEIGHTS, st.integers(2, 8))
 def test_steps_per_channel_are_no_coarser_and_no_weight_is_further_off_than_half_of_its_own(
-    weights: np.ndarray,  # type: ignore[type-arg]  # float64
-    bit_width: int,
+    weights: NDArray[np.float64], bit_width: int
 ) -> None:
     steps = {}
     for axis in (None, 0):
