@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitwright.calibration.candidate import CandidateFile
+from bitwright.calibration.candidate import Candidate, CandidateFile
 from bitwright.calibration.evaluate import calibration_inputs, scores
 from bitwright.calibration.moves import uniform
 from bitwright.calibration.post_training import prepare
@@ -55,6 +55,10 @@ class Search:
     target: float
     start: Recipe
     setting: str
+
+    def comparable(self) -> list[Candidate]:
+        """Return the candidates whose cost was counted: all, but where it is LUT, which other searches leave out."""
+        return [each for each in self.scorer.file if self.wanted.cost != "lut" or each.lut is not None]
 
 
 def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:

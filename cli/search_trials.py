@@ -8,7 +8,7 @@ from pathlib import Path
 from bitwright.calibration.candidate import Candidate
 from bitwright.calibration.trials import run_trials
 from bitwright.calibration.trials_worker import Found
-from bitwright.cli.console import note
+from bitwright.cli.search_live import Say, live_front
 from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.stage_calibrate import FloatRun
@@ -38,7 +38,8 @@ def make_trials(search: Search, points: Sequence[Recipe], data_dir: Path | None)
     for other in others:
         other.start()
     try:
-        found = _work(search, points, search.wanted.trials)
+        with live_front(search.wanted.cost, search.target) as say:
+            found = _work(search, points, search.wanted.trials, say)
     finally:
         for other in others:
             other.join() if found.finished >= search.wanted.trials else other.terminate()
@@ -49,20 +50,21 @@ def _other(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> None:
     """Be another process of a search; the first one speaks."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     search = begin(source, data_dir, wanted)
-    _work(search, (), wanted.trials, silent=True)
+    _work(search, (), wanted.trials)
 
 
-def _work(search: Search, points: Sequence[Recipe], trials: int, *, silent: bool = False) -> Found:
+def _work(search: Search, points: Sequence[Recipe], trials: int, say: Say | None = None) -> Found:
     wanted = search.wanted
     storage = wanted.storage or f"sqlite:///{(search.folder / 'trials.db').absolute()}"
     search.folder.mkdir(parents=True, exist_ok=True)
 
     def taken(found: Found, _: Candidate | None) -> None:
-        if silent or found.finished % SAID_EVERY:
+        if say is None or found.finished % SAID_EVERY:
             return
-        best = wanted.winner(list(search.scorer.file), search.target)
+        tried = search.comparable()
+        best = wanted.winner(tried, search.target)
         reached = f"{best.accuracy:.2%} at {best.cost(wanted.cost):,.0f}" if best else "target not reached"
-        note(f"search: {found.finished} of {wanted.trials} trials, {found.pruned} pruned; best {reached}")
+        say(f"search: {found.finished} of {wanted.trials} trials, {found.pruned} pruned; best {reached}", tried)
 
     return run_trials(
         f"{search.source.experiment.name}.{wanted.cost}.{search.setting[:12]}",
