@@ -1,20 +1,39 @@
 """`bitwright search`: the least precision that still works, as a user asks for it."""
 
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_export import quick_exports
 from road import Bitwright
+from torch import nn
 
 from bitwright.calibration.candidate import Candidate
+from bitwright.cli import search_lowering
+from bitwright.cli.search_learn import learn_front
+from bitwright.cli.search_state import begin
 from bitwright.cli.search_wanted import Wanted
+from bitwright.cli.stage_calibrate import read_float
+from bitwright.export.torch_export import write_qonnx
 from bitwright.models.checkpoint import load
 from bitwright.quant.recipe import Recipe
 
-FAST = ("--rounding", "nearest", "--samples", "64", "--start-bit-width", "5")
+FAST = ("--rounding", "nearest", "--samples", "64", "--start-bit-width", "4")
+
+
+@pytest.fixture(autouse=True)
+def _quick_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the many exports of a front take a third of the time; the files are the same."""
+
+    def quickly(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+        with quick_exports():
+            write_qonnx(network, input_shape, path)
+
+    monkeypatch.setattr(search_lowering, "write_qonnx", quickly)
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +125,13 @@ def test_target_out_of_reach_ends_with_the_best_found(found: Path, bitwright: Bi
 
 def test_budget_of_bits_is_kept(found: Path, bitwright: Bitwright) -> None:
     outcome = bitwright(
-        "search", found / "digits_mlp_float", "--runs-dir", found, "--max-bits", "7000", "--name", "small", *FAST
+        "search", found / "digits_mlp_float", "--runs-dir", found, "--max-bits", "6000", "--name", "small", *FAST
     )
     assert outcome.status == 0, outcome.err
     said = report(found)
-    assert said["winner"]["weight_bits"] <= 7000
+    assert said["winner"]["weight_bits"] <= 6000
     lines = (found / "digits_mlp_float" / "search" / "candidates.jsonl").read_text().splitlines()
-    below = [each for each in map(json.loads, lines) if each["weight_bits"] <= 7000]
+    below = [each for each in map(json.loads, lines) if each["weight_bits"] <= 6000]
     assert said["winner"]["accuracy"] == max(each["accuracy"] for each in below)
 
 
@@ -177,3 +196,67 @@ def test_winner_of_equal_cost_has_the_fewest_operations() -> None:
     assert Wanted(target_accuracy=0.905, cost="weight_bits").winner(tried, 0.905) == tried[1]
     assert Wanted(max_bits=10, cost="weight_bits").winner(tried, 0.0) == tried[2]
     assert Wanted(target_accuracy=0.95).winner(tried, 0.95) is None
+
+
+LEARN = ("--target-accuracy", "0.999", *FAST[:-1], "3", "--learn", "2", "--learn-widths", "per_channel")
+"""Out of reach, so that the greedy descent ends at once."""
+
+
+def test_learned_widths_join_the_candidates_and_their_networks_are_runs(float_run: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("search", float_run, "--runs-dir", float_run.parent, *LEARN)
+    assert outcome.status == 1, outcome.err
+    assert "search: learned 2 of 2, cost weighs 2: " in outcome.err
+    points = json.loads((float_run / "search" / "learned.json").read_text())["points"]
+    assert points[1]["bit_operations"] < points[0]["bit_operations"]
+    lines = (float_run / "search" / "candidates.jsonl").read_text().splitlines()
+    tried = [Recipe.model_validate(json.loads(line)["recipe"]) for line in lines]
+    for number, point in enumerate(points, 1):
+        recipe = Recipe.model_validate(point["recipe"])
+        assert recipe in tried
+        run = float_run / "search" / "learned" / str(number)
+        _, description = load(run / "checkpoint.safetensors")
+        for name, own in recipe.layers.items():
+            assert description.recipe.layers[name] == own
+            assert own.weight_bit_width == max(2, *point["weight_widths"][name])
+    assert bitwright("export", run).status == 0
+    levels = json.loads((run / "verification.json").read_text())["levels"]
+    assert {level["different"] for level in levels.values()} == {0}
+
+
+def test_learning_goes_on_from_the_points_that_are_there(float_run: Path) -> None:
+    search = begin(read_float(float_run, float_run.parent, ()), None, Wanted(learn=2, rounding="nearest", samples=64))
+    recipes = learn_front(search)
+    path, folder = float_run / "search" / "learned.json", float_run / "search" / "learned"
+    whole, written = path.read_text(), path.stat().st_mtime_ns
+    assert learn_front(search) == recipes
+    assert path.stat().st_mtime_ns == written
+    found = json.loads(whole)
+    half = json.dumps(found | {"points": found["points"][:1]})
+    path.write_text(half)
+    shutil.rmtree(folder / "2")  # killed at the second point
+    assert learn_front(search) == recipes
+    assert path.read_text() == whole
+    for wrong in ("{}", '{"setting": "a", "points"', "[]"):
+        path.write_text(wrong)
+        says = f"{path}: file must hold points as `bitwright search --learn` writes them, not something else; delete it"
+        with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+            learn_front(search)
+    path.write_text(half)
+    (folder / "1" / "state.safetensors").write_bytes(b"none")
+    says = f"{folder}/1/state.safetensors: state must be a safetensors file, not something else; delete {path}"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        learn_front(search)
+    shutil.copy(folder / "1" / "checkpoint.safetensors", folder / "1" / "state.safetensors")
+    says = f"{folder}/1/state.safetensors: state must be of this search, not of another; delete {path}"
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        learn_front(search)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--learn-epochs", "2"), ("--learn-widths", "per_channel")],
+)
+def test_options_of_learning_want_it(option: str, value: str, float_run: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("search", float_run, option, value)
+    says = f"{option}: learned widths must be wanted with it, not none; add --learn 6"
+    assert (outcome.status, outcome.err) == (2, f"{says}\n")
