@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitwright.calibration.accumulator_limit import clip_biases, fit_accumulators, is_limited, round_limited
 from bitwright.calibration.fold import Weighted, fold_batch_norms
 from bitwright.calibration.observe import observe
 from bitwright.calibration.observers import Observer, observer
@@ -108,14 +109,20 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
             bits = int(module.act_quant.bit_width())
             grid = observed.ranges[name].grid(bits, signed=False, symmetric=True, power_of_two=True, narrow_range=False)
             set_scale(module.act_quant, torch.as_tensor(grid.scale, dtype=torch.float32))
+    limited = is_limited(network)
     with torch.no_grad():
+        if limited:
+            fit_accumulators(network, observed.inputs)
+            clip_biases(network, observed.inputs[:1])
         needed = bias_width(network, observed.inputs[:1])
         if needed > recipe.bias_bit_width:  # before minutes are spent on rounding
             return quantize(observed, _with_biases(recipe, needed))
         if observed.settings.rounding != "nearest":
-            round_weights(network, observed.inputs, observed.settings.rounding)
+            (round_limited if limited else round_weights)(network, observed.inputs, observed.settings.rounding)
         if observed.settings.correct_bias:
             correct_bias(network, observed.inputs)
+        if limited:
+            clip_biases(network, observed.inputs[:1])
         forget_original_weights(network)
     needed = bias_width(network.eval(), observed.inputs[:1])
     if needed > recipe.bias_bit_width:

@@ -9,6 +9,7 @@ from bitwright.calibration.settings import Rounding
 from bitwright.cli.arguments import DataDir, Overrides, RunsDir
 from bitwright.cli.calibrate_command import USUAL, MethodName
 from bitwright.cli.search_wanted import Wanted
+from bitwright.quant.recipe import Scale
 
 CostName = Literal["weight_bits", "bit_operations", "lut"]
 
@@ -45,6 +46,29 @@ def search(
         ),
     ] = "bit_operations",
     start_bit_width: Annotated[int, typer.Option(min=3, max=16, help="Of every layer, to begin with.")] = 8,
+    max_accumulator_bits: Annotated[
+        int | None,
+        typer.Option(
+            min=6, max=32, help="The most bits of any layer's accumulator, bias included, in every candidate: proven."
+        ),
+    ] = None,
+    learn: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="After the greedy descent: points of a sweep in which the widths are learned by gradient, beside the "
+            "weights, each with more weight on the cost than the one before.",
+        ),
+    ] = 0,
+    learn_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set for each of them.")] = 1,
+    learn_widths: Annotated[
+        Scale,
+        typer.Option(
+            help="What has a learned width of its own: the weights of a layer, or those of each output channel, down "
+            "to none. The chip's memory has one width a layer; unrolled logic gains from both."
+        ),
+    ] = "per_tensor",
     trials: Annotated[
         int, typer.Option(min=0, help="After the greedy descent: trials of Optuna's multi-objective search.")
     ] = 0,
@@ -67,9 +91,11 @@ def search(
     """Find the least bit widths of every layer for a target accuracy, without training.
 
     First what each layer alone costs (its sensitivity); then a greedy descent, one bit less where it hurts least; then,
-    if asked for, trials of Optuna. Every candidate is kept: interrupted or killed, the same command goes on. The front
-    of accuracy against cost is lowered to integers, candidate by candidate. The winner becomes a run of its own, which
-    `bitwright export` and `bitwright hls` take, with its recipe, recipe.toml, which `bitwright train` takes, too.
+    if asked for, widths learned by gradient, and trials of Optuna. Every candidate is kept: interrupted or killed, the
+    same command goes on. The front of accuracy against cost is lowered to integers, candidate by candidate. The winner
+    becomes a run of its own, which `bitwright export` and `bitwright hls` take, with its recipe, recipe.toml, which
+    `bitwright train` takes, too. The networks trained at learned widths are runs as well: search/learned/ in the float
+    run's folder.
 
     Exit status 1 where no candidate reaches the target: the best one found is said, and the front.
     """
@@ -80,6 +106,10 @@ def search(
         max_lut=max_lut,
         cost="lut" if max_lut is not None else "weight_bits" if max_bits is not None else cost,
         start_bit_width=start_bit_width,
+        max_accumulator_bits=max_accumulator_bits,
+        learn=learn,
+        learn_epochs=learn_epochs,
+        learn_widths=learn_widths,
         trials=trials,
         storage=storage,
         processes=processes,

@@ -83,6 +83,8 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     model = observed.description.model
     layers = layer_names(model, shape, classes)
     widest = uniform(layers, wanted.start_bit_width, wanted.start_bit_width, INPUT_BITS)
+    if wanted.max_accumulator_bits is not None:
+        widest = widest.model_copy(update={"accumulator_bit_width": wanted.max_accumulator_bits})
     base = experiment.model_copy(update={"recipe": widest, "model": model})
     return Search(
         wanted=wanted,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bitwright.calibration.candidate import Candidate, Cost
 from bitwright.calibration.observers import Method
 from bitwright.calibration.settings import Rounding
+from bitwright.quant.recipe import Scale
 
 USUAL_LOSS = 0.005
 
@@ -19,6 +20,10 @@ class Wanted:
     max_lut: int | None = None
     cost: Cost = "bit_operations"
     start_bit_width: int = 8
+    max_accumulator_bits: int | None = None
+    learn: int = 0
+    learn_epochs: int = 1
+    learn_widths: Scale = "per_tensor"
     trials: int = 0
     storage: str | None = None
     processes: int = 1
@@ -47,7 +52,17 @@ class Wanted:
                 f"--max-accuracy-loss: share must be from 0 to 1, not {self.max_accuracy_loss:g}; write 0.003 for "
                 "0.3 points"
             )
-
+        if self.learn and self.max_accumulator_bits is not None:
+            raise ValueError(
+                "--learn: learned widths must be wanted without --max-accumulator-bits, not with it; leave one out"
+            )
+        if not self.learn:
+            for option, given_too in (
+                ("--learn-epochs", self.learn_epochs > 1),
+                ("--learn-widths", self.learn_widths != "per_tensor"),
+            ):
+                if given_too:
+                    raise ValueError(f"{option}: learned widths must be wanted with it, not none; add --learn 6")
         if not self.trials:
             for option, given_too in (("--storage", self.storage is not None), ("--processes", self.processes > 1)):
                 if given_too:

@@ -16,6 +16,8 @@ from bitwright.calibration.sensitivity import WIDTHS, Sensitivity, sensitivities
 from bitwright.cli.console import note, out, progress_bar
 from bitwright.cli.run_folder import write_text
 from bitwright.cli.search_chart import WORDS, front_chart, sensitivity_chart
+from bitwright.cli.search_learn import learn_front
+from bitwright.cli.search_live import live_front
 from bitwright.cli.search_lowering import Lowering, check
 from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_trials import make_trials
@@ -39,11 +41,12 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     started = time.monotonic()
     sensitive = _sensitivities(found)
     steps, reasons = _descend(found)
+    learned = learn_front(found) if wanted.learn else []
     if wanted.trials:
-        make_trials(found, [step.candidate.recipe for step in steps], data_dir)
+        make_trials(found, [*(step.candidate.recipe for step in steps), *learned], data_dir)
     seconds = time.monotonic() - started
     note(f"search: {found.scorer.scored} candidates in {seconds:.0f} s, {len(found.scorer.file)} in all")
-    candidates = [each for each in found.scorer.file if wanted.cost != "lut" or each.lut is not None]
+    candidates = found.comparable()
     best = front(candidates, wanted.cost)
     winner = wanted.winner(candidates, found.target)
     points = _lowered_front(found, best, winner)
@@ -68,22 +71,21 @@ def _sensitivities(search: Search) -> list[Sensitivity]:
 def _descend(search: Search) -> tuple[list[Step], dict[Move, Candidate]]:
     """Descend, and say every step; return the moves that went too far."""
     cost = search.wanted.cost
+    with live_front(cost, search.target) as say:
 
-    def taken(step: Step) -> None:
-        move, there = step.move, step.candidate
-        note(
-            f"search: {move.layer} {move.part}s {move.bit_width} bits: {there.accuracy:.2%}, "
-            f"{there.cost(cost):,.0f} {WORDS[cost]}"
+        def taken(step: Step) -> None:
+            move, there = step.move, step.candidate
+            text = f"search: {move.layer} {move.part}s {move.bit_width} bits: {there.accuracy:.2%}"
+            say(f"{text}, {there.cost(cost):,.0f} {WORDS[cost]}", search.comparable())
+
+        return descend(
+            search.start,
+            search.scorer.score,
+            target=search.target,
+            cost=cost,
+            removable=search.removable,
+            taken=taken,
         )
-
-    return descend(
-        search.start,
-        search.scorer.score,
-        target=search.target,
-        cost=cost,
-        removable=search.removable,
-        taken=taken,
-    )
 
 
 def _lowered_front(search: Search, best: list[Candidate], winner: Candidate | None) -> list[tuple[Candidate, Lowering]]:
@@ -117,7 +119,7 @@ def _write(
 ) -> None:
     """Write search.json and its pictures."""
     cost = search.wanted.cost
-    tried = [each for each in search.scorer.file if cost != "lut" or each.lut is not None]
+    tried = search.comparable()
     result = {
         "wanted": asdict(replace(search.wanted, storage=None)),  # which may hold a password
         "float_accuracy": search.float_accuracy,

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 with warnings.catch_warnings():  # an optional kernel that this project has no use for
     warnings.filterwarnings("ignore", message="fast_hadamard_transform package not found")
     import brevitas.nn
-    from brevitas.core.restrict_val import RestrictValueType
+    from brevitas.core.bit_width import BitWidthParameter
+    from brevitas.core.function_wrapper import RoundSte, TensorClamp
+    from brevitas.core.restrict_val import IntRestrictValue, RestrictValueType
     from brevitas.quant import (
         Int8ActPerTensorFixedPoint,
         Int8WeightPerTensorFixedPoint,
@@ -24,6 +26,14 @@ with warnings.catch_warnings():  # an optional kernel that this project has no u
         Uint8ActPerTensorFixedPoint,
     )
 
+from bitwright.quant.accumulator_aware import (
+    AccumulatorLimit,
+    best_scale,
+    bias_bit_width,
+    keep_within,
+    limit_of,
+    see_input,
+)
 from bitwright.quant.recipe import FLOAT, Recipe
 
 qnn: Any = brevitas.nn  # ships no types
@@ -85,7 +95,7 @@ def dense(layer: Recipe, in_features: int, out_features: int, *, bias: bool) -> 
     """
     if layer.is_float:
         return nn.Linear(in_features, out_features, bias=bias)
-    return qnn.QuantLinear(in_features, out_features, bias=bias, **_weights(layer, bias))
+    return _limited(qnn.QuantLinear(in_features, out_features, bias=bias, **_weights(layer, bias)), layer)
 
 
 def conv2d(
@@ -106,7 +116,9 @@ def conv2d(
     """
     if layer.is_float:
         return nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
-    return qnn.QuantConv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias, **_weights(layer, bias))
+    settings = _weights(layer, bias)
+    made = qnn.QuantConv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias, **settings)
+    return _limited(made, layer)
 
 
 def activation(bit_width: int, *, channels: int | None = None, axes: int = 2) -> nn.Module:
@@ -175,17 +187,100 @@ def set_scale(quantizer: Any, scale: Tensor) -> None:  # noqa: ANN401 - Brevitas
     assert not unexpected
 
 
-def clip_latent_weights(network: nn.Module) -> None:
-    """Clip the float weights behind every binary weight to [-1, 1], in place.
+def learn_bit_width(quantizer: Any, narrowest: int, channels: int | None = None) -> nn.Parameter:  # noqa: ANN401
+    """Make the bit width of a quantiser a parameter that training learns, and return it.
 
-    Their gradient passes everywhere; unclipped, they would grow without any effect on the sign and hardly ever
-    change it again (arXiv:1602.02830, section 1.4).
+    The parameter is what the width has above the narrowest; it is rounded on the way to the quantiser, and its gradient
+    is that of scale and range. Brevitas' signed weights of one bit have the range from 0 to 0: they are zero.
+
+    Args:
+        quantizer: ``weight_quant`` or ``act_quant`` of a layer with at least ``narrowest`` bits, its first width.
+        narrowest: Least bits. The caller keeps the parameter from falling below 0: Brevitas takes its magnitude.
+        channels: If given, the weights of each output channel have a width of their own. Brevitas' own parameter is a
+            scalar; all that it computes with it is elementwise.
+
+    >>> layer = activation(4).train()
+    >>> width = learn_bit_width(layer.act_quant, narrowest=2)
+    >>> float(width.detach()), float(learned_bit_width(layer.act_quant).detach())
+    (2.0, 4.0)
+    """
+    implementation = getattr(quantizer, "fused_activation_quant_proxy", quantizer).tensor_quant
+    start = int(implementation.msb_clamp_bit_width_impl())
+    width = BitWidthParameter(start, min_bit_width=narrowest, restrict_bit_width_impl=IntRestrictValue(RoundSte()))
+    if channels is not None:
+        axes = quantizer.tracked_parameter_list[0].dim()
+        width.bit_width_offset = nn.Parameter(torch.full((channels, *[1] * (axes - 1)), float(start - narrowest)))
+    implementation.msb_clamp_bit_width_impl = width
+    # As where Brevitas builds a quantiser with such a width: the gradient of what saturates is the range's
+    implementation.int_quant.tensor_clamp_impl = TensorClamp()
+    return width.bit_width_offset
+
+
+def learned_bit_width(quantizer: Any) -> Tensor:  # noqa: ANN401 - Brevitas' own
+    """Return the rounded width of a quantiser, ``()`` or ``(C, 1, ...)``, with the gradient of the one learned."""
+    return getattr(quantizer, "fused_activation_quant_proxy", quantizer).tensor_quant.msb_clamp_bit_width_impl()
+
+
+def clip_latent_weights(network: nn.Module) -> None:
+    """Put the float weights behind quantised ones where they belong, in place, after a step of training.
+
+    Those of binary layers are clipped to [-1, 1]: their gradient passes everywhere; unclipped, they would grow without
+    any effect on the sign and hardly ever change it again (arXiv:1602.02830, section 1.4). Those of layers with a
+    limited accumulator are put where every sum fits (see `limit_accumulators`).
     """
     with torch.no_grad():
         for module in network.modules():
             weight = getattr(module, "weight", None)
             if isinstance(weight, Tensor) and _is_binary(module):
                 weight.clamp_(-1.0, 1.0)
+    limit_accumulators(network)
+
+
+def limit_accumulators(network: nn.Module) -> None:
+    """Move the weights of every layer with a limited accumulator, in place, to where all its sums fit.
+
+    Layers that have seen no input yet stay as they are.
+
+    Source: projected gradient descent; thresholding as projection is that of A2Q+, arXiv:2401.10432.
+    """
+    with torch.no_grad():
+        for module in network.modules():
+            limit = limit_of(module)
+            if limit is not None and limit.ends != (0, 0):
+                weight: Any = module.weight
+                quantizer: Any = module.weight_quant
+                keep_within(weight, quantizer.scale(), most_code(quantizer), limit)
+
+
+def most_code(quantizer: Any) -> int:  # noqa: ANN401 - Brevitas' own
+    """Return the largest magnitude of a weight's integer."""
+    return (1 << (int(quantizer.bit_width()) - 1)) - 1
+
+
+def _limited(module: Any, layer: Recipe) -> nn.Module:  # noqa: ANN401 - Brevitas' own
+    """Let a layer remember what its accumulator must hold, and see its inputs while it is trained."""
+    if layer.accumulator_bit_width is not None:
+        bias = 0 if module.bias is None else bias_bit_width(layer.accumulator_bit_width, layer.bias_bit_width)
+        module.accumulator_limit = AccumulatorLimit(layer.accumulator_bit_width, bias)
+        module.register_forward_pre_hook(_see_training)
+    return module
+
+
+def _see_training(module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ANN401 - Brevitas' own
+    """Take the input's codes; before the first input, choose the scale that training begins with."""
+    if not module.training:
+        return
+    see_input(module.accumulator_limit, inputs[0])
+    quantizer = module.weight_quant
+    if not quantizer.tensor_quant.scaling_impl.init_done:
+        with torch.no_grad():
+            scale, most = quantizer.scale(), most_code(quantizer)
+            set_scale(quantizer, best_scale(module.weight, scale, most, module.accumulator_limit))
+
+
+def _has_statistics(layer: Recipe) -> bool:
+    """Return whether the scale is that of the largest weight. Of a limited layer it is not: fewer steps may fit."""
+    return layer.weight_scale_from == "statistics" and layer.accumulator_bit_width is None
 
 
 def _is_binary(module: nn.Module) -> bool:
@@ -195,6 +290,11 @@ def _is_binary(module: nn.Module) -> bool:
 
 def _weights(layer: Recipe, bias: bool) -> dict[str, object]:
     if layer.weight_bit_width == 1:
+        if layer.accumulator_bit_width is not None:
+            raise ValueError(
+                "recipe: accumulator_bit_width must be left out of a layer with 1-bit weights, not "
+                f"{layer.accumulator_bit_width}; only weights of 2 to 16 bits are limited"
+            )
         if bias:
             raise ValueError(
                 "recipe: a layer with 1-bit weights must be without bias; let a batch norm follow it (model.batch_norm)"
@@ -205,7 +305,7 @@ def _weights(layer: Recipe, bias: bool) -> dict[str, object]:
         "weight_bit_width": layer.weight_bit_width,
         "weight_scaling_min_val": SMALLEST_SCALE,
         "weight_scaling_per_output_channel": layer.weight_scale == "per_channel",
-        "weight_scaling_impl_type": "stats" if layer.weight_scale_from == "statistics" else "parameter_from_stats",
+        "weight_scaling_impl_type": "stats" if _has_statistics(layer) else "parameter_from_stats",
         "bias_quant": Int16Bias if bias else None,
-        **({"bias_bit_width": layer.bias_bit_width} if bias else {}),
+        **({"bias_bit_width": bias_bit_width(layer.accumulator_bit_width, layer.bias_bit_width)} if bias else {}),
     }

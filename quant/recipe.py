@@ -14,6 +14,7 @@ LEFT_OUT = 0
 """The width of a layer's weights that means: the layer is not there."""
 
 Width = Annotated[int, Field(ge=1, le=FLOAT)]
+AccumulatorWidth = Annotated[int, Field(ge=6, le=32)]
 Scale = Literal["per_tensor", "per_channel"]
 Position = Literal["first", "middle", "last"]
 
@@ -35,6 +36,9 @@ class LayerRecipe(BaseModel):
         None, description="Bits of the activations behind it: 1 (binary), 2 to 16, or 32 (float)."
     )
     weight_scale: Scale | None = Field(None, description='"per_tensor" or "per_channel".')
+    accumulator_bit_width: AccumulatorWidth | None = Field(
+        None, description="Most bits of its accumulator: 6 to 32; the network's, if left out."
+    )
     why: str = Field("", description="For people: what speaks for these widths.")
 
 
@@ -71,6 +75,12 @@ class Recipe(BaseModel):
         description='Scale of the weights: that of the largest one ("statistics"), or a number of its own that '
         'training learns ("parameter"), as `calibrate` stores it.',
     )
+    accumulator_bit_width: AccumulatorWidth | None = Field(
+        None,
+        description="Most bits of every layer's accumulator, sign included: 6 to 32; unlimited, if left out. Training "
+        "and calibration keep the weights where every sum fits, whatever the input; a bias gets 2 bits less at most, "
+        "and the scale of the weights is a parameter. Not for weights of 1 bit or float.",
+    )
     layers: Mapping[str, LayerRecipe] = Field(
         {}, description="What single layers have of their own: [recipe.layers.conv1] weight_bit_width = 4."
     )
@@ -88,7 +98,29 @@ class Recipe(BaseModel):
                 f"{quantised}: value must be {FLOAT} like {floats[0]}, not {widths[quantised]}; "
                 "a network is float in every part or in none"
             )
+        self._check_accumulators()
         return self
+
+    def _check_accumulators(self) -> None:
+        """Refuse a limit on the accumulators of layers whose weights are not of fixed point."""
+        limits = {
+            f"layers.{name}.": own.accumulator_bit_width
+            for name, own in self.layers.items()
+            if own.accumulator_bit_width is not None
+        }
+        if self.accumulator_bit_width is not None:
+            limits[""] = self.accumulator_bit_width
+        for name, width in self.widths().items():
+            if not name.endswith("weight_bit_width") or width not in (1, FLOAT):
+                continue
+            place = name.rpartition(".")[0]
+            layer = f"{place}." if place else ""
+            found = "" if "" in limits else layer if layer in limits else min(limits, default=None)
+            if found is not None and (found in ("", layer) or width == FLOAT):
+                raise ValueError(
+                    f"{found}accumulator_bit_width: value must be left out where {name} is {width}, not "
+                    f"{limits[found]}; only weights of 2 to 16 bits are limited"
+                )
 
     def widths(self) -> dict[str, int | None]:
         """Return every width of weights, activations and input by its key; those of single layers where they have any.
@@ -96,12 +128,12 @@ class Recipe(BaseModel):
         >>> Recipe(layers={"out": LayerRecipe(weight_bit_width=8)}).widths()["layers.out.weight_bit_width"]
         8
         """
-        common = {name: value for name, value in self if name.endswith("bit_width") and name != "bias_bit_width"}
+        common = {name: value for name, value in self if _is_width(name)}
         own = {
             f"layers.{layer}.{name}": value
             for layer, settings in self.layers.items()
             for name, value in settings
-            if name.endswith("bit_width") and value is not None
+            if _is_width(name) and value is not None
         }
         return common | own
 
@@ -132,6 +164,7 @@ class Recipe(BaseModel):
                 "weight_bit_width": _or(own.weight_bit_width, self.weight_width(position)),
                 "activation_bit_width": _or(own.activation_bit_width, self.activation_width(position)),
                 "weight_scale": own.weight_scale or self.weight_scale,
+                "accumulator_bit_width": own.accumulator_bit_width or self.accumulator_bit_width,
                 "first_weight_bit_width": None,
                 "first_activation_bit_width": None,
                 "last_weight_bit_width": None,
@@ -152,6 +185,11 @@ class Recipe(BaseModel):
         True
         """
         return cls(weight_bit_width=FLOAT, activation_bit_width=FLOAT, input_bit_width=FLOAT)
+
+
+def _is_width(name: str) -> bool:
+    """Return whether a key is the width of weights, activations or input."""
+    return name.endswith("bit_width") and name not in ("bias_bit_width", "accumulator_bit_width")
 
 
 def _or(own: int | None, common: int) -> int:

@@ -111,3 +111,49 @@ def test_reasons_are_for_people_only() -> None:
 def test_width_of_a_layer_that_cannot_be_is_refused(own: dict[str, int], says: str) -> None:
     with pytest.raises(ValidationError, match=rf"\n  Value error, {says}"):
         Recipe.model_validate({"layers": {"fc1": own}})
+
+
+def test_layer_has_its_own_accumulator_before_the_common_one() -> None:
+    recipe = Recipe(accumulator_bit_width=16, layers={"fc1": LayerRecipe(accumulator_bit_width=12)})
+    assert [recipe.layer(name, "middle").accumulator_bit_width for name in ("fc0", "fc1")] == [16, 12]
+    assert "accumulator_bit_width" not in recipe.widths()
+
+
+@pytest.mark.parametrize("width", [5, 33, 12.0])
+def test_accumulator_out_of_range_is_refused(width: object) -> None:
+    says = r"^1 validation error for Recipe\naccumulator_bit_width\n  Input .*"
+    with pytest.raises(ValidationError, match=says + DETAILS):
+        Recipe.model_validate({"accumulator_bit_width": width})
+
+
+FLOATING = {"weight_bit_width": FLOAT, "activation_bit_width": FLOAT, "input_bit_width": FLOAT}
+LIMITED = {"fc1": {"accumulator_bit_width": 12}}
+BINARY = {"fc1": {"accumulator_bit_width": 12, "weight_bit_width": 1}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"accumulator_bit_width": 12, "weight_bit_width": 1}, "accumulator_bit_width: * where weight_bit_width is 1"),
+        (
+            {"accumulator_bit_width": 12, "last_weight_bit_width": 1},
+            "accumulator_bit_width: * where last_weight_bit_width is 1",
+        ),
+        ({"accumulator_bit_width": 12, **FLOATING}, "accumulator_bit_width: * where weight_bit_width is 32"),
+        (
+            {"accumulator_bit_width": 12, "layers": {"fc2": {"weight_bit_width": 1}}},
+            "accumulator_bit_width: * where layers.fc2.weight_bit_width is 1",
+        ),
+        ({"layers": BINARY}, "layers.fc1.accumulator_bit_width: * where layers.fc1.weight_bit_width is 1"),
+        ({"layers": LIMITED, **FLOATING}, "layers.fc1.accumulator_bit_width: * where weight_bit_width is 32"),
+    ],
+)
+def test_accumulator_of_weights_that_are_not_fixed_point_is_refused(settings: dict[str, object], says: str) -> None:
+    start, end = says.split("*")
+    whole = f"{start}value must be left out{end}, not 12; only weights of 2 to 16 bits are limited"
+    with pytest.raises(ValidationError, match=r"^1 validation error for Recipe\n  Value error, " + whole + DETAILS):
+        Recipe.model_validate(settings)
+
+
+def test_accumulator_beside_other_layers_of_one_bit_is_taken() -> None:
+    assert Recipe.model_validate({"weight_bit_width": 1, "last_weight_bit_width": 8, "layers": LIMITED})
