@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -116,12 +117,24 @@ class CandidateFile:
             found = json.loads(line)
             if found.pop("setting") != self._setting:
                 return None
-            return Candidate(**{**found, "recipe": Recipe.model_validate(found["recipe"])})
+            return _checked(Candidate(**{**found, "recipe": Recipe.model_validate(found["recipe"])}))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{self._path}: line must be a candidate as `bitwright search` writes it, not {line[:40]!r}; "
                 "delete the line or the file"
             ) from error
+
+
+def _checked(candidate: Candidate) -> Candidate:
+    """Refuse numbers that no search writes."""
+    counts = (candidate.weight_bits, candidate.bit_operations, candidate.images)
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise ValueError("counts")
+    if not (isinstance(candidate.accuracy, float | int) and 0 <= candidate.accuracy <= 1):
+        raise ValueError("accuracy")
+    if not (candidate.lut is None or (isinstance(candidate.lut, float | int) and 0 <= candidate.lut < math.inf)):
+        raise ValueError("lut")
+    return candidate
 
 
 def key_of(recipe: Recipe) -> str:

@@ -19,11 +19,11 @@ from bitwright.calibration.rounding import (
     forget_original_weights,
     round_weights,
 )
-from bitwright.calibration.settings import CalibrationSettings
+from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.checkpoint import NetworkDescription
 from bitwright.quant.brevitas_layers import set_scale
-from bitwright.quant.recipe import LEFT_OUT, MOST_BIAS_BITS, Recipe
+from bitwright.quant.recipe import MOST_BIAS_BITS, Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
     Raises:
         ValueError: If a width is 1 or float: one bit needs training.
     """
-    _check_widths(recipe)
+    check_widths(recipe)
     recipe = recipe.model_copy(update={"weight_scale_from": "parameter"})  # which are set here, once
     description = replace(observed.description, recipe=recipe)
     network: Any = description.build().eval()
@@ -116,7 +116,7 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
             clip_biases(network, observed.inputs[:1])
         needed = bias_width(network, observed.inputs[:1])
         if needed > recipe.bias_bit_width:  # before minutes are spent on rounding
-            return quantize(observed, _with_biases(recipe, needed))
+            return quantize(observed, _with_biases(recipe, needed, folded=observed.settings.fold))
         if observed.settings.rounding != "nearest":
             (round_limited if limited else round_weights)(network, observed.inputs, observed.settings.rounding)
         if observed.settings.correct_bias:
@@ -126,27 +126,17 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
         forget_original_weights(network)
     needed = bias_width(network.eval(), observed.inputs[:1])
     if needed > recipe.bias_bit_width:
-        return quantize(observed, _with_biases(recipe, needed))
+        return quantize(observed, _with_biases(recipe, needed, folded=observed.settings.fold))
     return network, description
 
 
-def _with_biases(recipe: Recipe, needed: int) -> Recipe:
+def _with_biases(recipe: Recipe, needed: int, *, folded: bool) -> Recipe:
     if needed > MOST_BIAS_BITS:
         raise ValueError(
             f"recipe.bias_bit_width: width must be at most {MOST_BIAS_BITS}, but these biases need {needed} on the "
-            "accumulators' grids; take fewer bits for weights or activations, or calibrate with --no-fold"
+            f"accumulators' grids; take fewer bits for weights or activations{', or calibrate with --no-fold' * folded}"
         )
     return recipe.model_copy(update={"bias_bit_width": needed})
-
-
-def _check_widths(recipe: Recipe) -> None:
-    for name, width in recipe.widths().items():
-        left_out = width == LEFT_OUT and name.endswith("weight_bit_width")
-        if width is not None and not left_out and not 2 <= width <= 16:
-            raise ValueError(
-                f"recipe.{name}: width must be 2 to 16 to calibrate, not {width}; train networks of one bit, with "
-                "`bitwright train`"
-            )
 
 
 def _weight_scale(module: Any, settings: CalibrationSettings) -> Tensor:  # noqa: ANN401 - Brevitas' own

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bitwright.calibration.observers import Method
+from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 Rounding = Literal["nearest", "gptq", "gpfq"]
 
@@ -44,4 +45,19 @@ class CalibrationSettings:
         if not 50 < self.percentile <= 100:
             raise ValueError(
                 f"--percentile: share must be above 50 and at most 100 percent, not {self.percentile:g}; try 99.99"
+            )
+
+
+def check_widths(recipe: Recipe) -> None:
+    """Refuse widths that calibration cannot give.
+
+    Raises:
+        ValueError: If one is 1 or float.
+    """
+    for name, width in recipe.widths().items():
+        left_out = width == LEFT_OUT and name.endswith("weight_bit_width")
+        if width is not None and not left_out and not 2 <= width <= 16:
+            raise ValueError(
+                f"recipe.{name}: width must be 2 to 16 to calibrate, not {width}; train networks of one bit, with "
+                "`bitwright train`"
             )

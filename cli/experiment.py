@@ -116,6 +116,21 @@ def changed(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
         raise ValueError(f"--set: {explain(error, Experiment)}") from error
 
 
+def named(experiment: Experiment, name: str) -> Experiment:
+    """Return an experiment with another name.
+
+    Raises:
+        ValueError: If it cannot be a folder's.
+
+    >>> named(Experiment(name="try"), "12").name
+    '12'
+    """
+    try:
+        return Experiment.model_validate({**experiment.model_dump(exclude_none=True), "name": name})
+    except ValidationError as error:
+        raise ValueError(f"--{explain(error, Experiment)}") from error
+
+
 def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")

@@ -1,5 +1,6 @@
 """Where things lie in a run's folder, and which stage's results are still those of its inputs."""
 
+import atexit
 import fcntl
 import hashlib
 import json
@@ -130,7 +131,8 @@ class RunFolder:
         except BlockingIOError as error:
             handle.close()
             raise ValueError(f"{self.path}: run must be free, not in use by another command; wait for it") from error
-        _LOCKS[self.path.resolve()] = handle  # open until the process ends
+        _LOCKS[self.path.resolve()] = handle
+        atexit.register(handle.close)
 
     def is_current(self, stage: str, key: str, unchanged: Iterable[Path] = (), present: Iterable[Path] = ()) -> bool:
         """Return whether a stage was finished with the same inputs, and its results are still there.
@@ -155,6 +157,10 @@ class RunFolder:
         """Note that a stage is finished: the last thing that it does."""
         stamp = {"key": key, "seconds": round(seconds, 3), **{path.name: digest(path) for path in unchanged}, **more}
         write_text(self._stamp_path(stage), json.dumps(stamp, indent=2) + "\n")
+
+    def forget(self, stage: str) -> None:
+        """Note that a stage is no longer finished: what it wrote is about to change."""
+        self._stamp_path(stage).unlink(missing_ok=True)
 
     def stamp_value(self, stage: str, name: str) -> str:
         """Return what a stage noted beside its key, or nothing."""

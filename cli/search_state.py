@@ -1,21 +1,21 @@
 """A search under way, and how it begins."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bitwright.calibration.candidate import Candidate, CandidateFile
 from bitwright.calibration.evaluate import calibration_inputs, scores
+from bitwright.calibration.fold import unfoldable
 from bitwright.calibration.moves import uniform
 from bitwright.calibration.post_training import prepare
 from bitwright.calibration.scorer import LutOf, Scorer
-from bitwright.calibration.settings import CalibrationSettings
-from bitwright.cli.console import err, progress_bar
-from bitwright.cli.experiment import changed
-from bitwright.cli.run_folder import digest
+from bitwright.calibration.settings import CalibrationSettings, check_widths
+from bitwright.cli.console import err, note, progress_bar
+from bitwright.cli.experiment import Experiment, changed
 from bitwright.cli.search_lowering import lowered, lut
 from bitwright.cli.search_wanted import Wanted
-from bitwright.cli.stage_calibrate import FloatRun, use_threads
-from bitwright.cli.versions import installed
+from bitwright.cli.stage_calibrate import FloatRun, origin, use_threads
 from bitwright.models import dataset
 from bitwright.models.batches import accuracy
 from bitwright.models.checkpoint import load
@@ -72,20 +72,22 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     use_threads(experiment)
     network, description = load(source.checkpoint)
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
-    settings = CalibrationSettings(method=wanted.method, rounding=wanted.rounding, samples=wanted.samples)
+    fold = not (description.model.batch_norm and unfoldable(network))
+    if not fold:
+        note("search: a batch norm behind a max pooling has negative factors; batch norms stay where they are")
+    settings = CalibrationSettings(method=wanted.method, rounding=wanted.rounding, samples=wanted.samples, fold=fold)
     inputs = calibration_inputs(data.train, data.input_scale, settings.samples, experiment.seed)
     with progress_bar("observing", len(inputs)) as count:
         observed = prepare(network, description, inputs, settings, count)
     reached = accuracy(scores(network, data.validation, data.input_scale), data.validation.labels)
     folder = source.run.path / "search"
-    setting = digest(source.checkpoint, repr(settings), str(experiment.seed), str(installed()))
+    setting = origin(source, settings)
     shape, classes = observed.description.input_shape, observed.description.classes
     model = observed.description.model
     layers = layer_names(model, shape, classes)
     widest = uniform(layers, wanted.start_bit_width, wanted.start_bit_width, INPUT_BITS)
     if wanted.max_accumulator_bits is not None:
         widest = widest.model_copy(update={"accumulator_bit_width": wanted.max_accumulator_bits})
-    base = experiment.model_copy(update={"recipe": widest, "model": model})
     return Search(
         wanted=wanted,
         source=source,
@@ -102,9 +104,23 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
         removable=removable_layers(model, shape, classes),
         float_accuracy=reached,
         target=wanted.target(reached),
-        start=changed(base, source.recipe_overrides).recipe,
+        start=_begun_with(experiment.model_copy(update={"recipe": widest}), source.recipe_overrides),
         setting=setting,
     )
+
+
+def _begun_with(experiment: Experiment, overrides: Iterable[str]) -> Recipe:
+    """Return the recipe to begin with: of so many bits everywhere, but for what the command line says."""
+    overrides = list(overrides)
+    for key in (each.partition("=")[0].strip() for each in overrides):
+        if key.endswith(("weight_bit_width", "activation_bit_width")) and not key.startswith("recipe.layers."):
+            raise ValueError(
+                f"--set: key must be of one layer in a search, not {key!r}, which no layer would heed; use "
+                "--start-bit-width, or recipe.layers.NAME"
+            )
+    found = changed(experiment, overrides).recipe
+    check_widths(found)
+    return found
 
 
 def _lut_of(input_shape: tuple[int, ...]) -> LutOf:

@@ -2,12 +2,15 @@
 
 import multiprocessing
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bitwright.calibration.candidate import Candidate
+from bitwright.calibration.candidate import Candidate, key_of
 from bitwright.calibration.trials import run_trials
 from bitwright.calibration.trials_worker import Found
+from bitwright.cli.console import error_line, note
+from bitwright.cli.run_folder import digest
 from bitwright.cli.search_live import Say, live_front
 from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_wanted import Wanted
@@ -49,8 +52,11 @@ def make_trials(search: Search, points: Sequence[Recipe], data_dir: Path | None)
 def _other(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> None:
     """Be another process of a search; the first one speaks."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    search = begin(source, data_dir, wanted)
-    _work(search, (), wanted.trials)
+    try:
+        _work(begin(source, data_dir, wanted), (), wanted.trials)
+    except (ValueError, OSError) as error:
+        note(error_line(error))
+        sys.exit(2)
 
 
 def _work(search: Search, points: Sequence[Recipe], trials: int, say: Say | None = None) -> Found:
@@ -66,8 +72,9 @@ def _work(search: Search, points: Sequence[Recipe], trials: int, say: Say | None
         reached = f"{best.accuracy:.2%} at {best.cost(wanted.cost):,.0f}" if best else "target not reached"
         say(f"search: {found.finished} of {wanted.trials} trials, {found.pruned} pruned; best {reached}", tried)
 
+    about = (key_of(search.start), str(search.target), str(search.removable))
     return run_trials(
-        f"{search.source.experiment.name}.{wanted.cost}.{search.setting[:12]}",
+        f"{search.source.experiment.name}.{wanted.cost}.{digest(search.setting, *about)[:12]}",
         storage,
         search.scorer.score,
         start=search.start,

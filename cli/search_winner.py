@@ -9,25 +9,36 @@ import tomli_w
 from bitwright.calibration.candidate import Candidate
 from bitwright.calibration.moves import Move
 from bitwright.calibration.post_training import quantize
-from bitwright.cli.console import out
-from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.console import note, out
+from bitwright.cli.experiment import Experiment, named
 from bitwright.cli.page_command import write_and_say
 from bitwright.cli.run_folder import RunFolder, write_text
 from bitwright.cli.search_state import Search
-from bitwright.cli.stage_calibrate import write_run
+from bitwright.cli.search_wanted import Wanted
+from bitwright.cli.stage_calibrate import FloatRun, new_run, write_run
 from bitwright.quant.recipe import Recipe
 
 PICTURES = ("front.svg", "sensitivity.svg", "search.json")
 
 
-def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candidate], runs_dir: Path) -> None:
+def winners_run(source: FloatRun, wanted: Wanted, runs_dir: Path) -> RunFolder:
+    """Return the folder that a winner would get.
+
+    Raises:
+        ValueError: If its name cannot be.
+    """
+    name = named(source.experiment, wanted.name or f"{source.experiment.name}_search").name
+    return new_run(source, runs_dir, name)
+
+
+def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candidate], run: RunFolder) -> None:
     """Write the winner's run and its recipe, and say where they are.
 
     Args:
         search: Of which it is the winner.
         winner: A candidate.
         refused: Moves that went too far: the reasons for its widths.
-        runs_dir: Where runs lie.
+        run: Its folder.
 
     Raises:
         OSError: If a file cannot be written.
@@ -35,19 +46,17 @@ def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candi
     recipe = _with_reasons(winner.recipe, refused)
     observed = search.scorer.observed
     network, description = quantize(observed, recipe)
-    name = search.wanted.name or f"{search.source.experiment.name}_search"
     base = search.source.experiment.model_copy(
         update={
             "model": description.model,
             "recipe": recipe.model_copy(update={"bias_bit_width": description.recipe.bias_bit_width}),
         }
     )
-    experiment = changed(base, [f"name={name}"])
-    run = RunFolder(runs_dir / name)
+    experiment = named(base, run.path.name)
     run.create()
     run.lock()
     write_run(run, experiment, observed, network, description, search.data, search.source, started=time.monotonic())
-    write_text(run.path / "recipe.toml", _recipe_text(search, winner, experiment))
+    _write_recipe(run, _recipe_text(search, winner, experiment))
     for picture in PICTURES:
         write_text(run.path / picture, (search.folder / picture).read_text())
     out.print(
@@ -56,6 +65,17 @@ def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candi
     write_and_say(run)
     out.print(f"recipe   {run.path / 'recipe.toml'}: edit it, or train it with `bitwright train`", markup=False)
     out.print(f"pictures {search.folder / 'front.svg'}, {search.folder / 'sensitivity.svg'}", markup=False)
+
+
+def _write_recipe(run: RunFolder, text: str) -> None:
+    """Write the recipe; one that a person edited is kept beside it."""
+    recipe = run.path / "recipe.toml"
+    if recipe.exists() and not run.is_current("recipe", "", unchanged=[recipe]) and recipe.read_text() != text:
+        edited = recipe.with_name("recipe.edited.toml")
+        recipe.replace(edited)
+        note(f"search: your recipe.toml lies in {edited}")
+    write_text(recipe, text)
+    run.finish("recipe", "", 0.0, unchanged=[recipe])
 
 
 def _with_reasons(recipe: Recipe, refused: Mapping[Move, Candidate]) -> Recipe:
@@ -78,7 +98,7 @@ def _with_reasons(recipe: Recipe, refused: Mapping[Move, Candidate]) -> Recipe:
 
 def _recipe_text(search: Search, winner: Candidate, experiment: Experiment) -> str:
     """Return the winner as an experiment that `train` takes: quantisation-aware, from the float weights on."""
-    start = search.source.checkpoint
+    start = search.source.checkpoint.resolve()
     model = search.source.experiment.model
     settings = experiment.model_copy(
         update={

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from bitwright.calibration.settings import CalibrationSettings
+from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.cli.console import err, note, out, progress_bar
-from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.experiment import Experiment, changed, named, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, resolve, write_text
-from bitwright.cli.stage_train import store_experiment, training_finished
+from bitwright.cli.stage_train import set_aside, store_experiment, training_finished, training_key
 from bitwright.cli.versions import installed
 from bitwright.quant.recipe import Recipe
 
@@ -68,16 +68,15 @@ def calibrate(
     """
     float_run = read_float(source, runs_dir, overrides)
     experiment = _experiment(float_run, widths, settings, name)
-    run = RunFolder(runs_dir / experiment.name)
-    if run.path.resolve() == float_run.run.path.resolve():
-        raise ValueError(f"--name: run must be another than the float one, not {experiment.name}; choose another name")
-    run.create()
+    run = new_run(float_run, runs_dir, experiment.name)
     run.lock()
     wanted = experiment.recipe.without_reasons().model_dump_json()
-    key = digest(float_run.checkpoint, wanted, repr(settings), str(installed()))
+    key = digest(origin(float_run, settings), wanted)
     report = run.path / "calibration.json"
     if run.is_current("calibrate", key, unchanged=[run.checkpoint, report]):
         note(f"calibrate: {run.checkpoint} is up to date")
+        written_recipe = read(run.path / EXPERIMENT).recipe  # its biases may have got more bits
+        store_experiment(experiment.model_copy(update={"recipe": written_recipe}), run)
         _show(run, json.loads(report.read_text()))
         return run
     started = time.monotonic()
@@ -97,6 +96,8 @@ def calibrate(
     quantised, written = quantize(observed, experiment.recipe)
     recipe = experiment.recipe.model_copy(update={"bias_bit_width": written.recipe.bias_bit_width})
     experiment = experiment.model_copy(update={"recipe": recipe})
+    run.create()
+    run.lock()
     result = write_run(run, experiment, observed, quantised, written, data, float_run, started=started)
     run.finish("calibrate", key, time.monotonic() - started, unchanged=[run.checkpoint, report])
     _show(run, result)
@@ -155,6 +156,10 @@ def write_run(
         "seconds": round(time.monotonic() - started, 1),
         "history": [],
     }
+    for stage in ("train", "calibrate"):
+        run.forget(stage)
+    (run.path / "calibration.json").unlink(missing_ok=True)
+    set_aside(run, training_key(experiment, run))
     run.verification.unlink(missing_ok=True)
     save(run.checkpoint, network, description)
     write_text(run.path / "calibration.json", json.dumps(result, indent=2) + "\n")
@@ -162,6 +167,25 @@ def write_run(
     store_experiment(experiment, run)
     training_finished(experiment, run)
     return result
+
+
+def new_run(source: FloatRun, runs_dir: Path, name: str) -> RunFolder:
+    """Return the folder of a run that is made from a float one.
+
+    Raises:
+        ValueError: If it is the float one's.
+    """
+    run = RunFolder(runs_dir / name)
+    if run.path.resolve() == source.run.path.resolve():
+        raise ValueError(f"--name: run must be another than the float one, not {name}; choose another name")
+    return run
+
+
+def origin(source: FloatRun, settings: CalibrationSettings) -> str:
+    """Return a digest of all that calibrated networks depend on, but their recipes."""
+    experiment = source.experiment
+    parts = (repr(settings), str(experiment.seed), experiment.data.model_dump_json(), str(installed()))
+    return digest(source.checkpoint, *parts)
 
 
 def use_threads(experiment: Experiment) -> None:
@@ -203,12 +227,14 @@ def _experiment(
 ) -> Experiment:
     """Return the settings of the new run."""
     recipe = Recipe.model_validate({**widths, "weight_scale_from": "parameter"})
+    experiment = changed(source.experiment.model_copy(update={"recipe": recipe}), source.recipe_overrides)
+    check_widths(experiment.recipe)
     batch_norm = source.experiment.model.batch_norm and not settings.fold
-    model = source.experiment.model.model_copy(update={"batch_norm": batch_norm})
-    base = source.experiment.model_copy(update={"recipe": recipe, "model": model})
-    experiment = changed(base, source.recipe_overrides)
+    experiment = experiment.model_copy(
+        update={"model": source.experiment.model.model_copy(update={"batch_norm": batch_norm})}
+    )
     bits = f"w{experiment.recipe.weight_bit_width}a{experiment.recipe.activation_bit_width}"
-    return changed(experiment, [f"name={name or f'{source.experiment.name}_ptq_{bits}'}"])
+    return named(experiment, name or f"{source.experiment.name}_ptq_{bits}")
 
 
 def _show(run: RunFolder, result: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ from bitwright.cli.search_lowering import Lowering, check
 from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_trials import make_trials
 from bitwright.cli.search_wanted import Wanted
-from bitwright.cli.search_winner import write_winner
+from bitwright.cli.search_winner import winners_run, write_winner
 from bitwright.cli.stage_calibrate import read_float
 from bitwright.cli.versions import installed
 
@@ -37,7 +37,9 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
         ValueError: If the network is not float, or a candidate's integers are not PyTorch's.
         OSError: If a file cannot be read or written.
     """
-    found = begin(read_float(source, runs_dir, overrides), data_dir, wanted)
+    float_run = read_float(source, runs_dir, overrides)
+    winners = winners_run(float_run, wanted, runs_dir)  # what cannot be is refused before minutes are spent
+    found = begin(float_run, data_dir, wanted)
     started = time.monotonic()
     sensitive = _sensitivities(found)
     steps, reasons = _descend(found)
@@ -54,7 +56,7 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     _show(found, points, winner)
     if winner is None:
         return False
-    write_winner(found, winner, reasons, runs_dir)
+    write_winner(found, winner, reasons, winners)
     return True
 
 
@@ -170,11 +172,11 @@ def _show(search: Search, points: list[tuple[Candidate, Lowering]], winner: Cand
         markup=False,
     )
     if winner is None:
-        reached = max(search.scorer.file, key=lambda each: each.accuracy)
+        reached = max(search.comparable(), key=lambda each: each.accuracy)
         what = f"an accuracy of {search.target:.2%}"
         if search.wanted.budget is not None:
             what = f"{search.wanted.budget:,} {WORDS[cost]}"
-            reached = min(search.scorer.file, key=lambda each: each.cost(cost))
+            reached = min(search.comparable(), key=lambda each: each.cost(cost))
         out.print(
             f"search: target must be within reach, not {what}: the best found has {reached.accuracy:.2%} with "
             f"{reached.cost(cost):,.0f} {WORDS[cost]}; lower the target, or train the float network further",

@@ -30,7 +30,7 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     run.create()
     if IS_FIRST_PROCESS:
         run.lock()
-    key = training_key(experiment)
+    key = training_key(experiment, run)
     finished = [run.checkpoint, run.metrics]
     marker, unfinished = run.path / KEY, run.path / "training" / "resume.ckpt"
     whole = all(path.exists() for path in (*finished, marker)) and not unfinished.exists()
@@ -44,16 +44,18 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     # torch and Lightning take seconds to import: not before it is clear that they are needed
     from bitwright.models import dataset  # noqa: PLC0415
     from bitwright.models.batches import accuracy  # noqa: PLC0415
-    from bitwright.models.checkpoint import NetworkDescription, load  # noqa: PLC0415
+    from bitwright.models.checkpoint import NetworkDescription, load, start_from  # noqa: PLC0415
     from bitwright.models.training import train as fit  # noqa: PLC0415
 
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
     description = NetworkDescription(
         experiment.model, experiment.recipe, tuple(data.train.inputs.shape[1:]), len(data.classes)
     )
-    description.build()  # what cannot be built is refused before anything is set aside
+    network = description.build()  # what cannot be built, or started from, is refused before anything is set aside
+    if experiment.train.start_from:
+        start_from(Path(experiment.train.start_from), network)
     if IS_FIRST_PROCESS:
-        _set_aside(run, key)
+        set_aside(run, key)
         store_experiment(experiment, run)
     metrics = fit(
         description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note
@@ -69,27 +71,48 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         f"train: best of {metrics['epochs']} epochs is {metrics['best_epoch'] + 1}; accuracy "
         f"{metrics['validation_accuracy']:.2%} on validation, {accuracy(scores, data.test.labels):.2%} on test"
     )
-    run.finish("train", key, time.monotonic() - started)
+    run.finish("train", key, time.monotonic() - started, start=_start(experiment, run))
 
 
 def training_finished(experiment: Experiment, run: RunFolder) -> None:
     """Note that the checkpoint in the run's folder is this experiment's: `train` has nothing to do."""
-    key = training_key(experiment)
+    key = training_key(experiment, run)
     write_text(run.path / KEY, key)
-    run.finish("train", key, 0.0)
+    run.finish("train", key, 0.0, start=_start(experiment, run))
 
 
-def training_key(experiment: Experiment) -> str:
-    """Return a digest of all settings that the weights depend on."""
+def training_key(experiment: Experiment, run: RunFolder) -> str:
+    """Return a digest of all settings that the weights of a run depend on.
+
+    Raises:
+        FileNotFoundError: If the checkpoint to start from is gone, and the run is not finished.
+        ValueError: If it is the run's own.
+    """
     parts = [experiment.data, experiment.model, experiment.recipe.without_reasons()]
     training = experiment.train.model_copy(update={"logger": "csv"})
+    start = _start(experiment, run)
+    began = [start] if start else []
+    return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)), *began)
+
+
+def _start(experiment: Experiment, run: RunFolder) -> str:
+    """Return the digest of the checkpoint that a training starts from; of a finished one, though the file be gone."""
+    if not experiment.train.start_from:
+        return ""
     start = Path(experiment.train.start_from)
-    if experiment.train.start_from and not start.is_file():
+    if start.resolve() == run.checkpoint.resolve():
+        raise ValueError(
+            f"train.start_from: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name "
+            "with --set name=..."
+        )
+    if start.is_file():
+        return digest(start)
+    known = run.stamp_value("train", "start")
+    if not known:
         raise FileNotFoundError(
             f"train.start_from: checkpoint must be an existing file, not {str(start)!r}; train that network first"
         )
-    began = [start] if experiment.train.start_from else []
-    return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)), *began)
+    return known
 
 
 def store_experiment(experiment: Experiment, run: RunFolder) -> None:
@@ -103,8 +126,13 @@ def store_experiment(experiment: Experiment, run: RunFolder) -> None:
         write_text(path, text)
 
 
-def _set_aside(run: RunFolder, key: str) -> None:
-    """Move a finished training of other settings out of the way, and drop an unfinished one."""
+def set_aside(run: RunFolder, key: str) -> None:
+    """Move a finished training of other settings out of the way, and drop an unfinished one.
+
+    Args:
+        run: Where it may lie.
+        key: Of the training that is to come.
+    """
     marker = run.path / KEY
     if marker.exists() and marker.read_text() == key:
         return
@@ -117,7 +145,7 @@ def _set_aside(run: RunFolder, key: str) -> None:
         for path in (run.checkpoint, run.metrics, run.path / EXPERIMENT):
             if path.exists():
                 shutil.move(path, kept / path.name)
-        note(f"train: the checkpoint was not of these settings; it lies in {kept}")
+        note(f"{run.path}: the checkpoint there was not of these settings; it lies in {kept}")
     run.verification.unlink(missing_ok=True)
     run.metrics.unlink(missing_ok=True)
     write_text(marker, key)

@@ -44,6 +44,19 @@ def test_reader_sees_what_is_added_later(path: Path) -> None:
     assert len(reader) == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("accuracy", '"high"'), ("accuracy", "NaN"), ("accuracy", "1.5"), ("weight_bits", "-3"), ("lut", "Infinity")],
+)
+def test_number_that_no_search_writes_is_refused(path: Path, name: str, value: str) -> None:
+    CandidateFile(path, "setting").add(candidate(1))
+    text = re.sub(rf'"{name}": [^,]*,', f'"{name}": {value},', path.read_text())
+    assert value in text
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"line must be a candidate as `bitwright search` writes it, not "):
+        len(CandidateFile(path, "setting"))
+
+
 def test_line_that_finds_no_room_leaves_the_others(path: Path) -> None:
     file = CandidateFile(path, "setting")
     file.add(candidate(1))

@@ -82,6 +82,76 @@ def test_nothing_is_done_again_and_nothing_is_trained(float_run: Path, bitwright
     assert checkpoint.stat().st_mtime_ns == written
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("--rounding", "gptq"),
+        ("--method", "min_max", "--weight-method", "min_max"),
+        ("--samples", "9"),
+        ("--set", "seed=7"),
+        ("--set", "data.validation_fraction=0.4"),
+    ],
+    ids=lambda other: other[1],
+)
+def test_other_settings_calibrate_again(other: tuple[str, ...], float_run: Path, bitwright: Bitwright) -> None:
+    arguments = ("calibrate", float_run, "--runs-dir", float_run.parent, *FOUR, "--name", "four")
+    assert bitwright(*arguments).status == 0
+    run = float_run.parent / "four"
+    before = (run / "calibration.json").read_text()
+    again = bitwright(*arguments, *other)
+    assert (again.status, "is up to date" in again.err) == (0, False)
+    assert (run / "calibration.json").read_text() != before
+
+
+def test_setting_of_the_project_is_kept_without_calibrating_again(float_run: Path, bitwright: Bitwright) -> None:
+    arguments = ("calibrate", float_run, "--runs-dir", float_run.parent, *FOUR, "--name", "four")
+    assert bitwright(*arguments).status == 0
+    again = bitwright(*arguments, "--set", "hls.clock_period_ns=3.0")
+    assert "is up to date" in again.err
+    assert "clock_period_ns = 3.0" in (float_run.parent / "four" / EXPERIMENT).read_text()
+
+
+def test_training_of_the_same_name_is_kept(float_run: Path, fixed_run: Path, bitwright: Bitwright) -> None:
+    before = (fixed_run / "checkpoint.safetensors").read_bytes()
+    outcome = bitwright("calibrate", float_run, "--runs-dir", fixed_run.parent, "--name", fixed_run.name)
+    assert outcome.status == 0, outcome.err
+    assert (fixed_run / "previous" / "1" / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_training_cannot_start_from_itself(fixed_run: Path, bitwright: Bitwright) -> None:
+    start = fixed_run / "checkpoint.safetensors"
+    outcome = bitwright("train", fixed_run, "--set", f"train.start_from={start}")
+    assert outcome.status == 2
+    assert outcome.err == (
+        f"train.start_from: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name with "
+        "--set name=...\n"
+    )
+    assert start.is_file()
+
+
+def test_checkpoint_that_fits_nowhere_empties_nothing(fixed_run: Path, tmp_path: Path, bitwright: Bitwright) -> None:
+    start = tmp_path / "other.safetensors"
+    save_file({"conv9.weight": torch.ones(3, 3)}, start)
+    outcome = bitwright("train", fixed_run, "--set", f"train.start_from={start}")
+    assert outcome.status == 2
+    assert "checkpoint must have a layer of the network that it starts, not none" in outcome.err
+    assert (fixed_run / "checkpoint.safetensors").is_file()
+    assert not (fixed_run / "previous").exists()
+
+
+def test_finished_training_needs_its_start_no_more(float_run: Path, bitwright: Bitwright) -> None:
+    runs = float_run.parent
+    assert bitwright("calibrate", float_run, "--runs-dir", runs, *FOUR, "--name", "four").status == 0
+    start = runs / "four" / "checkpoint.safetensors"
+    further = ("--set", f"train.start_from={start}", "--set", "name=further", "--set", "train.epochs=1")
+    assert bitwright("train", runs / "four" / EXPERIMENT, "--runs-dir", runs, *further).status == 0
+    start.unlink()
+    assert "is up to date" in bitwright("train", runs / "further").err
+    outcome = bitwright("train", runs / "further", "--set", "train.epochs=2")
+    assert (runs / "further" / "checkpoint.safetensors").is_file(), outcome.err
+    assert outcome.status == 2
+
+
 def test_calibrated_network_is_trained_further(float_run: Path, bitwright: Bitwright) -> None:
     runs = float_run.parent
     assert bitwright("calibrate", float_run, "--runs-dir", runs, *FOUR, "--name", "four").status == 0
@@ -105,11 +175,6 @@ def test_calibrated_network_is_trained_further(float_run: Path, bitwright: Bitwr
         ),
         (
             ("--set", "recipe.activation_bit_width=1"),
-            "--set: model.batch_norm: value must be true where a width of recipe is 1, not false; binary layers have "
-            "no bias",
-        ),
-        (
-            ("--no-fold", "--set", "recipe.activation_bit_width=1"),
             "recipe.activation_bit_width: width must be 2 to 16 to calibrate, not 1; train networks of one bit, with "
             "`bitwright train`",
         ),
@@ -130,7 +195,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     outcome = bitwright("calibrate", float_run, "--runs-dir", float_run.parent, "--name", "bad", *arguments)
     assert outcome.status == 2
     assert outcome.err.splitlines()[-1] == says
-    assert not (float_run.parent / "bad" / "checkpoint.safetensors").exists()
+    assert not (float_run.parent / "bad").exists()
 
 
 def test_network_that_is_not_float_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:

@@ -309,7 +309,12 @@ def test_command_calibrates_with_the_same_settings(
     first, *others = page(calibrated).json["commands"]
     assert others == FURTHER
     given: list[Any] = []
-    monkeypatch.setattr("bitwright.cli.stage_calibrate.calibrate", lambda *arguments: given.extend(arguments))
+
+    def calibrate(*arguments: object) -> RunFolder:
+        given.extend(arguments)
+        return calibrated
+
+    monkeypatch.setattr("bitwright.cli.stage_calibrate.calibrate", calibrate)
     assert bitwright(*shlex.split(first)[1:]).status == 0
     source, _, _, overrides, widths, settings, name = given
     assert (source, name) == (Path("runs/small_float"), "small")

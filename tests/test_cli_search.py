@@ -13,7 +13,7 @@ from road import Bitwright
 from torch import nn
 
 from bitwright.calibration.candidate import Candidate
-from bitwright.cli import search_lowering
+from bitwright.cli import search_lowering, stage_search
 from bitwright.cli.search_learn import learn_front
 from bitwright.cli.search_state import begin
 from bitwright.cli.search_wanted import Wanted
@@ -144,6 +144,75 @@ def test_trials_of_two_processes_join_the_candidates(found: Path, bitwright: Bit
     assert report(found)["candidates"] > before
     again = bitwright("search", found / "digits_mlp_float", *arguments, "--name", "tried")
     assert "search: 0 candidates in " in again.err
+
+
+def test_edited_recipe_is_kept(found: Path, bitwright: Bitwright) -> None:
+    recipe = found / "digits_mlp_float_search" / "recipe.toml"
+    mine = recipe.read_text() + "# mine\n"
+    recipe.write_text(mine)
+    arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST)
+    assert bitwright("search", found / "digits_mlp_float", *arguments).status == 0
+    assert recipe.with_name("recipe.edited.toml").read_text() == mine
+    assert "# mine" not in recipe.read_text()
+
+
+def test_other_validation_split_scores_anew(found: Path, bitwright: Bitwright) -> None:
+    split = ("--set", "data.validation_fraction=0.4")
+    arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.4", *FAST, *split, "--name", "split")
+    outcome = bitwright("search", found / "digits_mlp_float", *arguments)
+    assert outcome.status == 0, outcome.err
+    assert "search: 0 candidates" not in outcome.err
+    lines = (found / "digits_mlp_float" / "search" / "candidates.jsonl").read_text().splitlines()
+    assert {json.loads(line)["images"] for line in lines} == {144, 575}
+    assert report(found)["winner"]["images"] == 575
+
+
+def test_candidate_whose_integers_differ_stops_the_search(
+    found: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_search, "check", lambda *_: search_lowering.Lowering(1.0, 1440, 3))
+    arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST, "--name", "differing")
+    outcome = bitwright("search", found / "digits_mlp_float", *arguments)
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == (
+        "search: integers of every candidate must be PyTorch's, not 3 of 1440 others; run `bitwright diff` on its "
+        "recipe"
+    )
+    assert not (found / "differing").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--name", "digits_mlp_float"),
+            "--name: run must be another than the float one, not digits_mlp_float; choose another name",
+        ),
+        (
+            ("--name", "my run"),
+            "--name: value must be letters, digits, '.', '_' and '-', not 'my run'; it is the file's name unless the "
+            "file gives one",
+        ),
+        (
+            ("--set", "recipe.weight_bit_width=4"),
+            "--set: key must be of one layer in a search, not 'recipe.weight_bit_width', which no layer would heed; "
+            "use --start-bit-width, or recipe.layers.NAME",
+        ),
+        (
+            ("--set", "recipe.layers.fc0.weight_bit_width=1"),
+            "recipe.layers.fc0.weight_bit_width: width must be 2 to 16 to calibrate, not 1; train networks of one bit, "
+            "with `bitwright train`",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_scored(
+    arguments: tuple[str, ...], says: str, float_run: Path, bitwright: Bitwright
+) -> None:
+    before = (float_run / "checkpoint.safetensors").read_bytes()
+    outcome = bitwright("search", float_run, "--runs-dir", float_run.parent, *arguments)
+    assert (outcome.status, outcome.err) == (2, f"{says}\n")
+    assert (float_run / "checkpoint.safetensors").read_bytes() == before
+    assert not (float_run / "search").exists()
 
 
 def test_recipe_of_the_command_line_is_the_one_to_begin_with(float_run: Path, bitwright: Bitwright) -> None:
