@@ -84,6 +84,9 @@ def search(
     method: Annotated[MethodName, typer.Option(help="How an activation's range is found.")] = USUAL.method,
     rounding: Annotated[Rounding, typer.Option(help="How weights are rounded.")] = "gptq",
     samples: Annotated[int, typer.Option(help="Inputs of the training set to calibrate on.")] = USUAL.samples,
+    yosys: Annotated[
+        bool, typer.Option("--yosys", help="Synthesise the points of the front with Yosys, if they are small: minutes.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="Of the winner's run.", show_default="the float run's, with _search behind it")
     ] = None,
@@ -116,6 +119,7 @@ def search(
         method=method,
         rounding=rounding,
         samples=samples,
+        yosys=yosys,
         name=name,
     )
     from bitwright.cli import stage_search  # noqa: PLC0415 - torch takes seconds

@@ -9,6 +9,7 @@ from torch import nn
 
 from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork, lower
+from bitwright.export.program import Program
 from bitwright.export.qonnx_file import load
 from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
@@ -21,14 +22,18 @@ class Lowering:
     """What a candidate is as integers.
 
     Args:
+        program: The integer program.
         lut: Estimate as unrolled logic.
         integers: Outputs compared between PyTorch and the program.
         different: Of them.
+        lut_yosys: What Yosys counts, if it was asked.
     """
 
+    program: Program
     lut: float
     integers: int
     different: int
+    lut_yosys: int | None = None
 
 
 def lowered(network: nn.Module, input_shape: tuple[int, ...]) -> LoweredNetwork:
@@ -49,7 +54,7 @@ def check(network: nn.Module, input_shape: tuple[int, ...], split: Split, input_
     values = split.inputs.astype(np.float32) * np.float32(input_scale)
     wanted = output_codes(describe(found).output, run_torch(network, values))
     codes = found.program(input_codes(found, values))
-    return Lowering(lut(found), wanted.size, int((codes != wanted).sum()))
+    return Lowering(found.program, lut(found), wanted.size, int((codes != wanted).sum()))
 
 
 def lut(found: LoweredNetwork) -> float:

@@ -30,6 +30,7 @@ class Wanted:
     method: Method = "mse"
     rounding: Rounding = "gptq"
     samples: int = 512
+    yosys: bool = False
     name: str | None = None
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_trials import make_trials
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.search_winner import winners_run, write_winner
+from bitwright.cli.search_yosys import yosys_lut
 from bitwright.cli.stage_calibrate import read_float
 from bitwright.cli.versions import installed
 
@@ -107,6 +108,9 @@ def _lowered_front(search: Search, best: list[Candidate], winner: Candidate | No
                     f"search: integers of every candidate must be PyTorch's, not {lowering.different} of "
                     f"{lowering.integers} others; run `bitwright diff` on its recipe"
                 )
+            if search.wanted.yosys:
+                taken = yosys_lut(each, lowering, search.folder / "yosys", search.setting)
+                lowering = replace(lowering, lut_yosys=taken)
             points.append((each, lowering))
             count(1)
     return points
@@ -130,7 +134,7 @@ def _write(
         "winner": _plain(winner) if winner else None,
         "front": [
             _plain(replace(each, lut=lowering.lut))
-            | {"integers_compared": lowering.integers, "different": lowering.different}
+            | {"integers_compared": lowering.integers, "different": lowering.different, "lut_yosys": lowering.lut_yosys}
             for each, lowering in points
         ],
         "sensitivity": [asdict(each) for each in sensitive],
@@ -146,10 +150,10 @@ def _plain(candidate: Candidate) -> dict[str, object]:
 
 
 def _show(search: Search, points: list[tuple[Candidate, Lowering]], winner: Candidate | None) -> None:
-    cost = search.wanted.cost
+    cost, wanted = search.wanted.cost, search.wanted
     table = Table(title=f"{search.source.run.path}: front of accuracy against {WORDS[cost]}", title_justify="left")
     table.add_column("")
-    for column in ("accuracy", "bits of weights", "bit operations", "LUT, estimated"):
+    for column in ("accuracy", "bits of weights", "bit operations", "LUT, estimated", *["LUT, Yosys"] * wanted.yosys):
         table.add_column(column, justify="right")
     table.add_column("weights", overflow="fold")
     table.add_column("activations", overflow="fold")
@@ -161,6 +165,7 @@ def _show(search: Search, points: list[tuple[Candidate, Lowering]], winner: Cand
             f"{each.weight_bits:,}",
             f"{each.bit_operations:,}",
             f"{lowering.lut:,.0f}",
+            *[f"{lowering.lut_yosys:,}" if lowering.lut_yosys else "too large"] * wanted.yosys,
             " ".join(str(layer.weight_bit_width) for layer in own),
             " ".join(str(layer.activation_bit_width) for layer in own if layer.activation_bit_width is not None),
         )

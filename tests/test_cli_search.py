@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,12 @@ def test_other_validation_split_scores_anew(found: Path, bitwright: Bitwright) -
 def test_candidate_whose_integers_differ_stops_the_search(
     found: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage_search, "check", lambda *_: search_lowering.Lowering(1.0, 1440, 3))
+    check = search_lowering.check
+
+    def differing(*arguments: Any) -> search_lowering.Lowering:  # noqa: ANN401
+        return replace(check(*arguments), different=3)
+
+    monkeypatch.setattr(stage_search, "check", differing)
     arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST, "--name", "differing")
     outcome = bitwright("search", found / "digits_mlp_float", *arguments)
     assert outcome.status == 2
