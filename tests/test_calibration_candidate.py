@@ -1,6 +1,7 @@
 """The file of candidates that processes share, and the front of them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -136,7 +137,8 @@ def test_file_begun_anew_is_read_anew(path: Path) -> None:
 
 
 def test_processes_add_to_one_file_and_lose_nothing(path: Path) -> None:
-    running = [subprocess.Popen([sys.executable, __file__, str(path), str(first)]) for first in (0, 100)]
+    own = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # which PYTHONSAFEPATH leaves out
+    running = [subprocess.Popen([sys.executable, __file__, str(path), str(first)], env=own) for first in (0, 100)]
     assert [each.wait(timeout=60) for each in running] == [0, 0]
     assert {each.weight_bits for each in CandidateFile(path, "setting")} == {*range(100), *range(100, 200)}
     assert len(path.read_text().splitlines()) == 200
