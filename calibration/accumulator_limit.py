@@ -22,7 +22,8 @@ with warnings.catch_warnings():  # of Brevitas to itself
         a2gptq_mode,
     )
 
-from bitwright.calibration.rounding import BATCH
+from bitwright.calibration.look import look_into
+from bitwright.calibration.rounding import run_mode
 from bitwright.calibration.settings import Rounding
 from bitwright.quant.accumulator_aware import AccumulatorLimit, limit_of, limited, projected, see_input
 from bitwright.quant.brevitas_layers import limit_accumulators, most_code, set_scale
@@ -62,14 +63,9 @@ def fit_accumulators(network: nn.Module, inputs: Tensor) -> None:
 def round_limited(network: nn.Module, inputs: Tensor, rounding: Rounding) -> None:
     """Round the weights of each layer together, in place, within the limits of their accumulators."""
     modes: dict[Rounding, Any] = {"gptq": _LimitedGptq, "gpfq": _LimitedGpfq}
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Brevitas to itself
-        with modes[rounding](network) as mode:
-            for _ in range(mode.num_layers):
-                for batch in torch.split(inputs, BATCH):
-                    mode.model(batch)
-                mode.update()
-    limit_accumulators(network)
+    run_mode(modes[rounding], network, inputs)
+    with torch.no_grad():
+        limit_accumulators(network)
 
 
 def clip_biases(network: nn.Module, example: Tensor) -> None:
@@ -80,32 +76,20 @@ def clip_biases(network: nn.Module, example: Tensor) -> None:
         example: One input ``(1, ...)``.
     """
 
-    def clip(module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ANN401 - Brevitas' own
+    def clip(module: Any, inputs: Any, _: object) -> None:  # noqa: ANN401 - Brevitas' own
         if module.bias is not None:
             most = (1 << (module.accumulator_limit.bias_bit_width - 1)) - 1
             largest = most * (inputs[0].scale * module.weight_quant.scale()).reshape(-1)
             module.bias.copy_(torch.minimum(torch.maximum(module.bias, -largest), largest))
 
-    _look(network, [module for module in network.modules() if limit_of(module) is not None], clip, example)
-
-
-def _look(network: nn.Module, modules: list[nn.Module], look: Any, inputs: Tensor) -> None:  # noqa: ANN401
-    """Show what goes into layers."""
-    hooks = [module.register_forward_pre_hook(look) for module in modules]
-    try:
-        with torch.no_grad():
-            for batch in torch.split(inputs, BATCH):
-                network(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look_into(network, [(module, clip) for module in network.modules() if limit_of(module) is not None], example)
 
 
 def _second_moments(network: nn.Module, layer: nn.Module, limit: AccumulatorLimit, inputs: Tensor) -> Tensor:
     """Return the mean products of a layer's inputs ``(K, K)``, and let its limit see their ends."""
     sums: list[Tensor] = []
 
-    def look(module: Any, given: tuple[Any, ...]) -> None:  # noqa: ANN401 - Brevitas' own
+    def look(module: Any, given: Any, _: object) -> None:  # noqa: ANN401 - Brevitas' own
         see_input(limit, given[0])
         values = given[0].value
         if isinstance(module, nn.Conv2d):  # of one group, as all here
@@ -113,7 +97,7 @@ def _second_moments(network: nn.Module, layer: nn.Module, limit: AccumulatorLimi
             values = windows.transpose(1, 2).flatten(0, 1)  # (N * H' * W', K)
         sums.append(values.T @ values)
 
-    _look(network, [layer], look, inputs)
+    look_into(network, [(layer, look)], inputs)
     moments = torch.stack(sums).sum(0) / len(inputs)
     return moments + (DAMPING * moments.diagonal().mean() + 1e-12) * torch.eye(len(moments))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bitwright.calibration.fold import Weighted
+from bitwright.calibration.look import look_into
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,10 @@ class Costs:
         weight_bits: Of all weights, at the width of their layer.
         bit_operations: Of one inference: for each multiplication, bits of the weight from its highest to its lowest
             one, times bits of the other factor (effective bit operations; Sun et al., HGQ, arXiv:2405.00645).
-        average_weight_bits: ``weight_bits`` over the number of weights.
     """
 
     weight_bits: int
     bit_operations: int
-    average_weight_bits: float
 
 
 def costs(network: nn.Module, example: Tensor) -> Costs:
@@ -34,26 +33,18 @@ def costs(network: nn.Module, example: Tensor) -> Costs:
         network: Of Brevitas' layers.
         example: One input ``(1, ...)``; only its shape matters.
     """
-    bits = operations = weights = 0
+    bits = operations = 0
 
     def look(module: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401 - Brevitas' own
-        nonlocal bits, operations, weights
+        nonlocal bits, operations
         quantised = module.quant_weight()
         codes = torch.round(quantised.value / quantised.scale).to(torch.int64).numpy()
         positions = int(output.value.numel() if hasattr(output, "value") else output.numel()) // len(codes)
-        width = int(quantised.bit_width)
-        weights += codes.size
-        bits += codes.size * width
+        bits += codes.size * int(quantised.bit_width)
         operations += positions * int(effective_bits(codes).sum()) * int(inputs[0].bit_width)
 
-    hooks = [module.register_forward_hook(look) for module in network.modules() if isinstance(module, Weighted)]
-    try:
-        with torch.no_grad():
-            network(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Costs(bits, operations, bits / weights)
+    look_into(network, [(module, look) for module in network.modules() if isinstance(module, Weighted)], example)
+    return Costs(bits, operations)
 
 
 def effective_bits(codes: NDArray[np.int64]) -> NDArray[np.int64]:

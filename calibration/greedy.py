@@ -32,7 +32,7 @@ def descend(
     cost: Cost,
     removable: Sequence[str] = (),
     taken: Callable[[Step], None] = lambda _: None,
-) -> tuple[list[Step], dict[Move, Candidate]]:
+) -> list[Step]:
     """Narrow one width after another while the accuracy is at least the target.
 
     A move is rated by the accuracy that it loses for what it saves. The rating of the last time orders the moves; only
@@ -48,27 +48,24 @@ def descend(
         taken: Called with every step.
 
     Returns:
-        The steps taken, and the moves that no longer held the target, each with what it would have reached.
+        The steps taken. Every move from the last one is below the target.
     """
     here = score(start)
     steps: list[Step] = []
-    refused: dict[Move, Candidate] = {}
     if here.accuracy < target:
-        return steps, refused
+        return steps
     more = True
     while more:  # what went too far may hold the target after other steps
-        refused.clear()
-        found = _pass(here, score, refused, target=target, cost=cost, removable=removable, taken=taken)
+        found = _pass(here, score, target=target, cost=cost, removable=removable, taken=taken)
         steps += found
         more = bool(found)
         here = found[-1].candidate if found else here
-    return steps, refused
+    return steps
 
 
 def _pass(
     here: Candidate,
     score: Score,
-    refused: dict[Move, Candidate],
     *,
     target: float,
     cost: Cost,
@@ -90,7 +87,6 @@ def _pass(
         _, tie, move = heapq.heappop(order)
         rating, there = rated(move)
         if there.accuracy < target:
-            refused[move] = there
             continue
         if order and rating > order[0][0]:
             heapq.heappush(order, (rating, tie, move))

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.calibration.fold import Weighted
+from bitwright.calibration.look import BATCH, Look, look_into
 from bitwright.calibration.post_training import Observed
-
-BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,10 @@ def layer_errors(observed: Observed, network: nn.Module) -> list[LayerError]:
 def _outputs(network: nn.Module, names: list[str], inputs: Tensor) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
-    def keep(name: str) -> Any:  # noqa: ANN401 - a hook
+    def keeping(name: str) -> Look:
         return lambda _, __, output: found.update({name: output})
 
-    hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in names]
-    with torch.no_grad():
-        network(inputs)
-    for hook in hooks:
-        hook.remove()
+    look_into(network, [(network.get_submodule(name), keeping(name)) for name in names], inputs)
     return found
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.calibration.fold import Weighted
+from bitwright.calibration.look import Look, look_into
 from bitwright.calibration.moves import NARROWEST
 from bitwright.calibration.rounding import bias_width
 from bitwright.models.checkpoint import NetworkDescription, start_from
@@ -171,8 +172,8 @@ class _Layer:
 def _quantised(network: nn.Module, bias_bits: int, example: Tensor) -> dict[str, _Layer]:
     found = {}
 
-    def looking(name: str) -> Any:  # noqa: ANN401 - a hook
-        def look(module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ANN401 - Brevitas' own
+    def looking(name: str) -> Look:
+        def look(module: Any, inputs: Any, _: object) -> None:  # noqa: ANN401 - Brevitas' own
             quantised = module.quant_weight()
             widths = learned_bit_width(module.weight_quant)
             bias = module.bias
@@ -185,13 +186,7 @@ def _quantised(network: nn.Module, bias_bits: int, example: Tensor) -> dict[str,
 
         return look
 
-    hooks = [module.register_forward_pre_hook(looking(name)) for name, module in weighted(network)]
-    try:
-        with torch.no_grad():
-            network(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look_into(network, [(module, looking(name)) for name, module in weighted(network)], example)
     return found
 
 

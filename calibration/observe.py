@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from bitwright.calibration.look import Look, look_into
 from bitwright.calibration.observers import Observer
-
-BATCH = 128
 
 
 def activations(network: nn.Module) -> tuple[str, ...]:
@@ -35,23 +34,15 @@ def observe(
     if not len(inputs):
         raise ValueError("calibration: data must be at least one input, not none; give more with --samples")
     observers = {name: make() for name in activations(network)}
-    hooks = [
-        network.get_submodule(name).register_forward_hook(_updating(name, observer))
-        for name, observer in observers.items()
+    looks: list[tuple[nn.Module, Look]] = [
+        (network.get_submodule(name), _updating(name, observer)) for name, observer in observers.items()
     ]
-    try:
-        with torch.no_grad():
-            for batch in torch.split(inputs, BATCH):
-                network(batch)
-                progress(len(batch))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look_into(network, [*looks, (network, lambda _, __, output: progress(len(output)))], inputs)
     return observers
 
 
-def _updating(name: str, observer: Observer) -> Callable[[nn.Module, object, Tensor], None]:
-    def hook(_: nn.Module, __: object, output: Tensor) -> None:
+def _updating(name: str, observer: Observer) -> Look:
+    def look(_: object, __: object, output: Tensor) -> None:
         values = output.numpy()
         if not bool(torch.isfinite(output).all()):
             raise ValueError(
@@ -60,4 +51,4 @@ def _updating(name: str, observer: Observer) -> Callable[[nn.Module, object, Ten
             )
         observer.update(values)
 
-    return hook
+    return look

@@ -1,5 +1,6 @@
 """From a float network to a fixed-point one, without training. Imports torch."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,7 +83,7 @@ def prepare(
         network = description.build().eval()
         network.load_state_dict(state)
     if settings.equalize:
-        network = equalize(network, inputs[:1])
+        network = equalize(copy.deepcopy(network), inputs[:1])
     ranges = observe(network, inputs, lambda: observer(settings.method, percentile=settings.percentile), progress)
     return Observed(network, description, inputs, ranges, settings)
 

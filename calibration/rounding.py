@@ -14,10 +14,9 @@ with warnings.catch_warnings():  # an optional kernel that this project has no u
     from brevitas.graph.gpfq import gpfq_mode
     from brevitas.graph.gptq import gptq_mode
 
-from bitwright.calibration.fold import traced
+from bitwright.calibration.fold import Weighted, traced
+from bitwright.calibration.look import BATCH, look_into
 from bitwright.calibration.settings import Rounding
-
-BATCH = 128
 
 MODES: dict[str, Any] = {"gptq": gptq_mode, "gpfq": gpfq_mode}
 
@@ -40,9 +39,14 @@ def equalize(network: nn.Module, example: Tensor) -> nn.Module:
 
 def round_weights(network: nn.Module, inputs: Tensor, rounding: Rounding) -> None:
     """Round the weights of each layer together, in place, so that its outputs on the inputs change least."""
+    run_mode(MODES[rounding], network, inputs)
+
+
+def run_mode(mode_of: Any, network: nn.Module, inputs: Tensor) -> None:  # noqa: ANN401 - of Brevitas, untyped
+    """Let one of Brevitas' modes look at the inputs of each layer, and round its weights, in place."""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Brevitas to itself
-        with MODES[rounding](network) as mode:
+        with mode_of(network) as mode:
             for _ in range(mode.num_layers):
                 for batch in torch.split(inputs, BATCH):
                     mode.model(batch)
@@ -75,20 +79,10 @@ def bias_width(network: nn.Module, example: Tensor) -> int:
     """
     needed = [2]
 
-    def look(module: Any, inputs: tuple[Any, ...]) -> None:  # noqa: ANN401 - Brevitas' own
+    def look(module: Any, inputs: Any, _: object) -> None:  # noqa: ANN401 - Brevitas' own
         if module.bias is not None:
             scale = (inputs[0].scale * module.quant_weight().scale).reshape(-1).double()
             needed.append(int(torch.round(module.bias.double() / scale).abs().max()).bit_length() + 1)
 
-    hooks = [
-        module.register_forward_pre_hook(look)
-        for module in network.modules()
-        if isinstance(module, nn.Linear | nn.Conv2d)
-    ]
-    try:
-        with torch.no_grad():
-            network(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    look_into(network, [(module, look) for module in network.modules() if isinstance(module, Weighted)], example)
     return max(needed)

@@ -136,7 +136,11 @@ def opened(address: str) -> Iterator[tuple[optuna.storages.RDBStorage, Locks]]:
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise ConnectionError(
             f"search: storage must be a database that answers, not {_shown(url)} ({_cause(error)}); "
-            "start its server, correct the URL, or leave it out"
+            + (
+                f"move {url.database} away if it is damaged"
+                if url.drivername == "sqlite"
+                else "start its server, or correct the URL"
+            )
         ) from error
     finally:
         if locks is not None:
@@ -182,7 +186,7 @@ def _locks(url: URL) -> Locks:
         )
     except ImportError as error:
         raise ValueError(
-            f"search: driver of {_shown(url)} must be installed, not missing; pip install 'bitwright[postgresql]'"
+            f"search: driver of {_shown(url)} must be installed, not missing; pip install 'psycopg[binary]'"
         ) from error
     return PostgresLocks(engine.connect())
 

@@ -15,6 +15,13 @@ ExperimentArgument = Annotated[
         metavar="EXPERIMENT|RUN", help="An experiment's TOML file (see configs/), or the folder of its run."
     ),
 ]
+FloatNetwork = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|CHECKPOINT|EXPERIMENT",
+        help="A trained float network: the folder of its run, the checkpoint in it, or its experiment.",
+    ),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

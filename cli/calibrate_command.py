@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.calibration.settings import CalibrationSettings, Rounding
-from bitwright.cli.arguments import DataDir, Overrides, RunsDir
+from bitwright.cli.arguments import DataDir, FloatNetwork, Overrides, RunsDir
 from bitwright.cli.page_command import write_and_say
 
 MethodName = Literal["min_max", "moving_average", "percentile", "mse", "entropy"]
@@ -14,13 +14,7 @@ USUAL = CalibrationSettings()
 
 
 def calibrate(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|CHECKPOINT|EXPERIMENT",
-            help="A trained float network: the folder of its run, the checkpoint in it, or its experiment.",
-        ),
-    ],
+    source: FloatNetwork,
     overrides: Overrides = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),

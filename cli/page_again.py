@@ -1,7 +1,7 @@
 """The commands that make a run again: of a trained one, of one that `calibrate` or `search` wrote, of a QONNX file."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 
 from bitwright.calibration.settings import CalibrationSettings
@@ -35,7 +35,11 @@ def trained_again(run: RunFolder, called: str) -> tuple[str, ...]:
 
 
 def calibrated_again(
-    run: RunFolder, experiment: Experiment, found: CalibrationFile, wanted: Wanted | None
+    run: RunFolder,
+    experiment: Experiment,
+    found: CalibrationFile,
+    wanted: Wanted | None,
+    recipe_overrides: Iterable[str] = (),
 ) -> tuple[str, ...]:
     """Return the commands that make a calibrated run again, from the float run.
 
@@ -44,12 +48,14 @@ def calibrated_again(
         experiment: Its settings.
         found: How it was calibrated.
         wanted: What was searched for, if a search made it.
+        recipe_overrides: What the search's command line said of the recipe to begin with.
     """
     if wanted is None:
         command, options = "calibrate", [*_widths(experiment.recipe), *_options(found.settings, CalibrationSettings())]
         options += _recipe(experiment.recipe)
     else:
         command, options = "search", list(_options(wanted, Wanted()))
+        options += [f"--set {shlex.quote(clean(each))}" for each in recipe_overrides]
     data = [f"--set seed={experiment.seed}", f"--set data.validation_fraction={experiment.data.validation_fraction}"]
     words = (f"bitwright {command} runs/{found.source}", *options, *data, f"--name {experiment.name}")
     return (" ".join(words), *_of_file(run, FURTHER))

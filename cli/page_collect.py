@@ -117,8 +117,8 @@ def _made(run: RunFolder, take: Callable[..., Any], training: Training | None) -
 def _commands(run: RunFolder, called: str, made: _Made, training: Training | None) -> tuple[str, ...]:
     """Return the commands that make the run again; none where it is not known how it was made."""
     if made.calibration and made.experiment:
-        wanted = made.search.wanted if made.search else None
-        return calibrated_again(run, made.experiment, made.calibration, wanted)
+        wanted, overrides = (made.search.wanted, made.search.recipe_overrides) if made.search else (None, ())
+        return calibrated_again(run, made.experiment, made.calibration, wanted, overrides)
     trained = training.epochs > 0 if training else not (run.path / CALIBRATION).is_file()
     return trained_again(run, called) if trained else ()
 

@@ -73,6 +73,7 @@ class SearchFile:
         winner: Of them; None where none reached the target.
         front: The best of them, the cheapest first.
         sensitivity: Of each layer.
+        recipe_overrides: What the command line said of the recipe to begin with, as in "recipe.input_bit_width=4".
     """
 
     wanted: Wanted
@@ -82,6 +83,7 @@ class SearchFile:
     winner: CandidateEntry | None
     front: tuple[FrontEntry, ...]
     sensitivity: tuple[Sensitivity, ...]
+    recipe_overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.calibration.settings import Rounding
-from bitwright.cli.arguments import DataDir, Overrides, RunsDir
+from bitwright.cli.arguments import DataDir, FloatNetwork, Overrides, RunsDir
 from bitwright.cli.calibrate_command import USUAL, MethodName
 from bitwright.cli.search_wanted import Wanted
 from bitwright.quant.recipe import Scale
@@ -15,13 +15,7 @@ CostName = Literal["weight_bits", "bit_operations", "lut"]
 
 
 def search(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN|CHECKPOINT|EXPERIMENT",
-            help="A trained float network: the folder of its run, the checkpoint in it, or its experiment.",
-        ),
-    ],
+    source: FloatNetwork,
     overrides: Overrides = None,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),

@@ -71,6 +71,7 @@ def learn_front(search: Search) -> list[Recipe]:
         OSError: If a file cannot be read or written.
     """
     folder, wanted = search.folder / "learned", search.wanted
+    RunFolder(search.folder).lock()  # candidates may be shared by processes, a network that learns may not
     settings = _settings(search)
     weights = cost_weights(wanted.learn)
     setting = digest(search.setting, key_of(search.start), repr(settings), wanted.learn_widths, str(weights))

@@ -1,13 +1,12 @@
 """The winner of a search: a run of its own, and a recipe for people."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import tomli_w
 
-from bitwright.calibration.candidate import Candidate
-from bitwright.calibration.moves import Move
+from bitwright.calibration.candidate import Candidate, CandidateFile
+from bitwright.calibration.moves import NARROWEST, Move, Part
 from bitwright.calibration.post_training import quantize
 from bitwright.cli.console import note, out
 from bitwright.cli.experiment import Experiment, named
@@ -16,7 +15,7 @@ from bitwright.cli.run_folder import RunFolder, write_text
 from bitwright.cli.search_state import Search
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.stage_calibrate import FloatRun, new_run, write_run
-from bitwright.quant.recipe import Recipe
+from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 PICTURES = ("front.svg", "sensitivity.svg", "search.json")
 
@@ -31,19 +30,18 @@ def winners_run(source: FloatRun, wanted: Wanted, runs_dir: Path) -> RunFolder:
     return new_run(source, runs_dir, name)
 
 
-def write_winner(search: Search, winner: Candidate, refused: Mapping[Move, Candidate], run: RunFolder) -> None:
+def write_winner(search: Search, winner: Candidate, run: RunFolder) -> None:
     """Write the winner's run and its recipe, and say where they are.
 
     Args:
         search: Of which it is the winner.
         winner: A candidate.
-        refused: Moves that went too far: the reasons for its widths.
         run: Its folder.
 
     Raises:
         OSError: If a file cannot be written.
     """
-    recipe = _with_reasons(winner.recipe, refused)
+    recipe = with_reasons(winner.recipe, search.scorer.file)
     observed = search.scorer.observed
     network, description = quantize(observed, recipe)
     base = search.source.experiment.model_copy(
@@ -78,21 +76,28 @@ def _write_recipe(run: RunFolder, text: str) -> None:
     run.finish("recipe", "", 0.0, unchanged=[recipe])
 
 
-def _with_reasons(recipe: Recipe, refused: Mapping[Move, Candidate]) -> Recipe:
-    """Say for every layer why it has no fewer bits."""
+def with_reasons(recipe: Recipe, tried: CandidateFile) -> Recipe:
+    """Say for every layer why it has no fewer bits: what the recipe with one bit less there reached.
+
+    Args:
+        recipe: With every layer named.
+        tried: Candidates.
+    """
     layers = {}
     for name, own in recipe.layers.items():
         words = []
-        for part in ("weight", "activation"):
-            width = getattr(own, f"{part}_bit_width")
-            if width is None:
+        parts: tuple[Part, ...] = ("weight", "activation")
+        for part in parts:
+            width = own.weight_bit_width if part == "weight" else own.activation_bit_width
+            if width is None or width == LEFT_OUT:
                 continue
-            tried = next(
-                (move for move in refused if (move.layer, move.part, move.bit_width) == (name, part, width - 1)), None
-            )
-            if tried is not None:
-                words.append(f"{part}s of {width - 1} bits reached {refused[tried].accuracy:.2%}")
-        layers[name] = own.model_copy(update={"why": "; ".join(words) or "the least tried"})
+            if width <= NARROWEST:
+                words.append(f"{part}s of fewer than {NARROWEST} bits need training")
+                continue
+            less = tried.get(Move(name, part, width - 1).apply(recipe))
+            found = f"reached {less.accuracy:.2%}" if less else "were not tried"
+            words.append(f"{part}s of {width - 1} bits {found}")
+        layers[name] = own.model_copy(update={"why": "; ".join(words) or "left out"})
     return recipe.model_copy(update={"layers": layers})
 
 

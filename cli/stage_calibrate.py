@@ -73,7 +73,7 @@ def calibrate(
     wanted = experiment.recipe.without_reasons().model_dump_json()
     key = digest(origin(float_run, settings), wanted)
     report = run.path / "calibration.json"
-    if run.is_current("calibrate", key, unchanged=[run.checkpoint, report]):
+    if run.is_current("calibrate", key, unchanged=[run.checkpoint, report], present=[run.path / EXPERIMENT]):
         note(f"calibrate: {run.checkpoint} is up to date")
         written_recipe = read(run.path / EXPERIMENT).recipe  # its biases may have got more bits
         store_experiment(experiment.model_copy(update={"recipe": written_recipe}), run)

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from bitwright.calibration.candidate import Candidate, front
 from bitwright.calibration.greedy import Step, descend
-from bitwright.calibration.moves import Move
 from bitwright.calibration.post_training import quantize
 from bitwright.calibration.sensitivity import WIDTHS, Sensitivity, sensitivities
 from bitwright.cli.console import note, out, progress_bar
@@ -43,7 +42,7 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     found = begin(float_run, data_dir, wanted)
     started = time.monotonic()
     sensitive = _sensitivities(found)
-    steps, reasons = _descend(found)
+    steps = _descend(found)
     learned = learn_front(found) if wanted.learn else []
     if wanted.trials:
         make_trials(found, [*(step.candidate.recipe for step in steps), *learned], data_dir)
@@ -57,7 +56,7 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     _show(found, points, winner)
     if winner is None:
         return False
-    write_winner(found, winner, reasons, winners)
+    write_winner(found, winner, winners)
     return True
 
 
@@ -71,8 +70,8 @@ def _sensitivities(search: Search) -> list[Sensitivity]:
     return found
 
 
-def _descend(search: Search) -> tuple[list[Step], dict[Move, Candidate]]:
-    """Descend, and say every step; return the moves that went too far."""
+def _descend(search: Search) -> list[Step]:
+    """Descend, and say every step."""
     cost = search.wanted.cost
     with live_front(cost, search.target) as say:
 
@@ -106,7 +105,7 @@ def _lowered_front(search: Search, best: list[Candidate], winner: Candidate | No
             if lowering.different:
                 raise ValueError(
                     f"search: integers of every candidate must be PyTorch's, not {lowering.different} of "
-                    f"{lowering.integers} others; run `bitwright diff` on its recipe"
+                    f"{lowering.integers} others; keep {search.folder / 'candidates.jsonl'} and report it"
                 )
             if search.wanted.yosys:
                 taken = yosys_lut(each, lowering, search.folder / "yosys", search.setting)
@@ -128,6 +127,7 @@ def _write(
     tried = search.comparable()
     result = {
         "wanted": asdict(replace(search.wanted, storage=None)),  # which may hold a password
+        "recipe_overrides": search.source.recipe_overrides,
         "float_accuracy": search.float_accuracy,
         "target_accuracy": search.target,
         "candidates": len(tried),

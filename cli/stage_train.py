@@ -35,7 +35,7 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     marker, unfinished = run.path / KEY, run.path / "training" / "resume.ckpt"
     whole = all(path.exists() for path in (*finished, marker)) and not unfinished.exists()
     if whole and marker.read_text() == key and not run.is_current("train", key):
-        run.finish("train", key, 0.0)  # killed between its last two steps
+        run.finish("train", key, 0.0, start=_start(experiment, run))  # killed between its last two steps
     if run.is_current("train", key, present=finished):
         store_experiment(experiment, run)  # its other sections may have changed
         note(f"train: {run.checkpoint} is up to date")

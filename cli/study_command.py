@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from bitwright.calibration.settings import CalibrationSettings, Rounding
-from bitwright.cli.arguments import DataDir, Overrides, RunsDir
+from bitwright.cli.arguments import DataDir, FloatNetwork, Overrides, RunsDir
 
 if TYPE_CHECKING:
     from bitwright.cli.study_source import Source
@@ -55,13 +55,6 @@ def repeated(arguments: list[str]) -> list[str]:
     return found
 
 
-Run = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RUN|CHECKPOINT|EXPERIMENT",
-        help="A trained float network: the folder of its run, the checkpoint in it, or its experiment.",
-    ),
-]
 Bits = Annotated[list[str], typer.Option(metavar="NUMBERS", help="Bit widths, 2 to 16, as in --bits 2 4 8.")]
 Weights = Annotated[int, typer.Option(min=2, max=WIDEST, help="Bits of the weights.")]
 Activations = Annotated[int, typer.Option(min=2, max=WIDEST, help="Bits of the activations.")]
@@ -71,7 +64,7 @@ Samples = Annotated[int, typer.Option(help="Inputs of the training set to calibr
 
 @study.command(cls=ManyValues)
 def widths(
-    run: Run,
+    run: FloatNetwork,
     bits: Bits = ["2", "3", "4", "5", "6", "7", "8"],  # noqa: B006 - typer copies it
     epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 3,
     seeds: Annotated[
@@ -106,7 +99,7 @@ def widths(
 
 @study.command()
 def scales(
-    run: Run,
+    run: FloatNetwork,
     bit_width: Weights = 4,
     activation_bit_width: Activations = 8,
     input_bit_width: Input = 8,
@@ -126,7 +119,7 @@ def scales(
 
 @study.command(cls=ManyValues)
 def methods(
-    run: Run,
+    run: FloatNetwork,
     bits: Bits = ["8", "6", "4", "3"],  # noqa: B006
     weight_bit_width: Weights = 8,
     input_bit_width: Input = 8,
@@ -145,7 +138,7 @@ def methods(
 
 @study.command()
 def int8(
-    run: Run,
+    run: FloatNetwork,
     repeats: Annotated[int, typer.Option(min=1, help="Times that each is measured, in turn; the fastest counts.")] = 5,
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),

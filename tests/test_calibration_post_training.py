@@ -138,6 +138,16 @@ def test_checkpoint_of_a_rounded_network_is_read_again(tmp_path: Any) -> None:  
     assert torch.equal(output(network, prepared.inputs), output(again, prepared.inputs))
 
 
+@pytest.mark.parametrize("fold", [True, False])
+def test_float_network_is_not_changed(fold: bool) -> None:
+    network = float_network(MLP)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    prepared = prepare(network, MLP, images(MLP, 32), CalibrationSettings(fold=fold, equalize=True))
+    quantize(prepared, SMALL)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert (output(prepared.network, prepared.inputs) - output(network, prepared.inputs)).abs().max() < 1e-4
+
+
 def test_equalised_network_computes_the_same() -> None:
     plain, equalised = (observed(equalize=equalize) for equalize in (False, True))
     wanted, found = (output(each.network, plain.inputs) for each in (plain, equalised))

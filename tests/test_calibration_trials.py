@@ -294,8 +294,7 @@ def test_wrong_storage_is_refused(address: str) -> None:
 def test_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     message = (
-        "search: driver of postgresql://me:***@host/db must be installed, not missing; "
-        "pip install 'bitwright[postgresql]'"
+        "search: driver of postgresql://me:***@host/db must be installed, not missing; pip install 'psycopg[binary]'"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         search("postgresql://me:secret@host/db", trials=1)
@@ -314,7 +313,7 @@ def test_file_that_is_no_database_is_refused(storage: str, tmp_path: Path) -> No
     (tmp_path / "study.db").write_text("not a database, " * 100)
     message = (
         f"search: storage must be a database that answers, not {storage} (file is not a database); "
-        "start its server, correct the URL, or leave it out"
+        f"move {tmp_path}/study.db away if it is damaged"
     )
     with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
         search(storage, trials=1)
@@ -341,7 +340,7 @@ def test_server_that_does_not_answer_is_given_up_within_seconds(listens: bool, m
         began = time.monotonic()
         message = (
             rf"^search: storage must be a database that answers, not {re.escape(url.replace('secret', '***'))} "
-            r"\([^\n]*\); start its server, correct the URL, or leave it out$"
+            r"\([^\n]*\); start its server, or correct the URL$"
         )
         with pytest.raises(ConnectionError, match=message):
             search(url, trials=1)
@@ -461,7 +460,7 @@ def test_server_that_goes_away_is_told_in_one_line(postgres: str) -> None:
 
     message = (
         rf"^search: storage must be a database that answers, not {re.escape(postgres)} \([^\n]*\); "
-        "start its server, correct the URL, or leave it out$"
+        "start its server, or correct the URL$"
     )
     with pytest.raises(ConnectionError, match=message):
         search(postgres, trials=3, score=stop)
