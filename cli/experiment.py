@@ -10,8 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from bitwright.hls.target import Target
-from bitwright.models.settings import DataSettings, ModelSettings, TrainSettings
+from bitwright.models.settings import IMAGE_SIDES, DataSettings, ModelSettings, TrainSettings
 from bitwright.quant.recipe import Recipe
+
+SIDES = {"digits": 8, "mnist": 28, "fashion-mnist": 28, "cifar10": 32}
+"""Rows and columns of each data set of images."""
 
 
 class Experiment(BaseModel):
@@ -35,11 +38,8 @@ class Experiment(BaseModel):
 
     @model_validator(mode="after")
     def _combination_is_possible(self) -> Self:
-        images = {
-            "cnn": ("digits", "mnist", "fashion-mnist", "cifar10"),
-            "lenet5": ("mnist", "fashion-mnist", "cifar10"),
-            "cnv": ("cifar10",),
-        }.get(self.model.kind, ())
+        sides = IMAGE_SIDES.get(self.model.kind, ())
+        images = [name for name, side in SIDES.items() if side in sides]
         if images and self.data.name not in images:
             raise ValueError(
                 f"model.kind: value must be 'mlp' for data.name = {self.data.name!r}, not {self.model.kind!r}; "

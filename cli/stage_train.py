@@ -82,7 +82,9 @@ def training_finished(experiment: Experiment, run: RunFolder) -> None:
 
 
 def training_key(experiment: Experiment, run: RunFolder) -> str:
-    """Return a digest of all settings that the weights of a run depend on.
+    """Return a digest of all settings that the weights of a run depend on, as far as they are not the defaults.
+
+    A key that a later version adds, with a default that is what was done before, leaves finished trainings as they are.
 
     Raises:
         FileNotFoundError: If the checkpoint to start from is gone, and the run is not finished.
@@ -92,7 +94,9 @@ def training_key(experiment: Experiment, run: RunFolder) -> str:
     training = experiment.train.model_copy(update={"logger": "csv"})
     start = _start(experiment, run)
     began = [start] if start else []
-    return digest(str(experiment.seed), *(part.model_dump_json() for part in (*parts, training)), *began)
+    return digest(
+        str(experiment.seed), *(part.model_dump_json(exclude_defaults=True) for part in (*parts, training)), *began
+    )
 
 
 def _start(experiment: Experiment, run: RunFolder) -> str:

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
 
 KERNEL = 3
@@ -19,22 +20,21 @@ class CNN(nn.Module):
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations.
-        batch_norm: Whether a batch norm stands before the activation. Then the convolution has no bias.
-        channels: Filters of the convolution.
+        settings: Gives ``channel_multiplier``, and ``batch_norm``: whether one stands before the activation. Then the
+            convolution has no bias.
 
     Raises:
         ValueError: If the image is smaller than 4x4.
 
     >>> import torch
-    >>> CNN((1, 8, 8), 10, Recipe(), channels=8).eval()(torch.zeros(2, 1, 8, 8)).shape
+    >>> CNN((1, 8, 8), 10, Recipe(), ModelSettings()).eval()(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(
-        self, image: tuple[int, int, int], classes: int, recipe: Recipe, *, batch_norm: bool = True, channels: int
-    ) -> None:
+    def __init__(self, image: tuple[int, int, int], classes: int, recipe: Recipe, settings: ModelSettings) -> None:
         super().__init__()
         inputs, height, width = image
+        channels, batch_norm = settings.channels(8), settings.batch_norm
         if min(height, width) < KERNEL - 1 + POOL:
             raise ValueError(f"model.kind: images of cnn must be at least 4x4, not {height}x{width}; use kind = 'mlp'")
         conv, out = recipe.layer("conv", "first"), recipe.layer("out", "last")
@@ -42,7 +42,7 @@ class CNN(nn.Module):
         self.conv = conv2d(conv, inputs, channels, KERNEL, bias=not batch_norm)
         self.pool = nn.MaxPool2d(POOL)
         self.norm = BatchNorm(channels) if batch_norm else nn.Identity()
-        self.act = activation(conv.activation_bit_width)
+        self.act = activation_of(conv)
         self.flatten = nn.Flatten()
         rows, columns = ((size - KERNEL + 1) // POOL for size in (height, width))
         binary = out.weight_bit_width == 1

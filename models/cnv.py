@@ -7,7 +7,8 @@ fourth convolution.
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
 
 POOLED = (1, 3)
@@ -25,27 +26,20 @@ class CNV(nn.Module):
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
-        batch_norm: Whether a batch norm stands behind each layer, the last one too. Then no layer has a bias.
-        channels: Of the first convolution; the others, and the dense layers, have 1, 2, 4 and 8 times as many.
+        settings: Gives ``channel_multiplier``, and ``batch_norm``: whether one stands behind each layer, the last one
+            too. Then no layer has a bias.
 
     Raises:
         ValueError: If the image is not 32x32.
 
     >>> import torch
-    >>> CNV((3, 32, 32), 10, Recipe(), channels=8).eval()(torch.zeros(2, 3, 32, 32)).shape
+    >>> CNV((3, 32, 32), 10, Recipe(), ModelSettings(channel_multiplier=0.125)).eval()(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(
-        self,
-        image: tuple[int, int, int],
-        classes: int,
-        recipe: Recipe,
-        *,
-        batch_norm: bool = True,
-        channels: int = 64,
-    ) -> None:
+    def __init__(self, image: tuple[int, int, int], classes: int, recipe: Recipe, settings: ModelSettings) -> None:
         super().__init__()
+        channels, batch_norm = settings.channels(64), settings.batch_norm
         colours, height, width = image
         if (height, width) != (32, 32):
             raise ValueError(f"model.kind: images of cnv must be 32x32, not {height}x{width}; use kind = 'mlp'")
@@ -61,16 +55,16 @@ class CNV(nn.Module):
             conv = recipe.layer(f"conv{i}", "first" if i == 0 else "middle")
             setattr(self, f"conv{i}", conv2d(conv, widths[i], widths[i + 1], 3, bias=bias))
             setattr(self, f"norm{i}", norm(widths[i + 1]))
-            setattr(self, f"act{i}", activation(conv.activation_bit_width))
+            setattr(self, f"act{i}", activation_of(conv))
             if i in POOLED:
                 setattr(self, f"pool{i}", nn.MaxPool2d(2))
         self.flatten = nn.Flatten()
         hidden = 8 * channels
         fc1, fc2 = recipe.layer("fc1", "middle"), recipe.layer("fc2", "middle")
         self.fc1 = dense(fc1, widths[-1], hidden, bias=bias)
-        self.fc1_norm, self.fc1_act = norm(hidden), activation(fc1.activation_bit_width)
+        self.fc1_norm, self.fc1_act = norm(hidden), activation_of(fc1)
         self.fc2 = dense(fc2, hidden, hidden, bias=bias)
-        self.fc2_norm, self.fc2_act = norm(hidden), activation(fc2.activation_bit_width)
+        self.fc2_norm, self.fc2_act = norm(hidden), activation_of(fc2)
         self.out = dense(recipe.layer("out", "last"), hidden, classes, bias=bias)
         self.out_norm = norm(classes)  # on the host: see interface.json
 

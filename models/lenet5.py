@@ -7,7 +7,8 @@ takes the maximum, the second convolution sees all six channels, and the first o
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
 
 
@@ -21,33 +22,26 @@ class LeNet5(nn.Module):
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
-        batch_norm: Whether a batch norm stands before each activation. Then the hidden layers have no bias.
-        channel_multiplier: Factor on 6 and 16.
+        settings: Gives ``channel_multiplier``, the factor on 6 and 16, and ``batch_norm``: whether one stands before
+            each activation. Then the hidden layers have no bias.
 
     Raises:
         ValueError: If the image is not 28x28 or 32x32.
 
     >>> import torch
-    >>> LeNet5((1, 28, 28), 10, Recipe()).eval()(torch.zeros(2, 1, 28, 28)).shape
+    >>> LeNet5((1, 28, 28), 10, Recipe(), ModelSettings()).eval()(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(
-        self,
-        image: tuple[int, int, int],
-        classes: int,
-        recipe: Recipe,
-        *,
-        batch_norm: bool = True,
-        channel_multiplier: int = 1,
-    ) -> None:
+    def __init__(self, image: tuple[int, int, int], classes: int, recipe: Recipe, settings: ModelSettings) -> None:
         super().__init__()
+        batch_norm = settings.batch_norm
         channels, height, width = image
         if (height, width) not in ((28, 28), (32, 32)):
             raise ValueError(
                 f"model.kind: images of lenet5 must be 28x28 or 32x32, not {height}x{width}; use kind = 'mlp'"
             )
-        first, second = 6 * channel_multiplier, 16 * channel_multiplier
+        first, second = settings.channels(6), settings.channels(16)
         bias = not batch_norm
 
         def norm(n: int) -> nn.Module:
@@ -57,14 +51,14 @@ class LeNet5(nn.Module):
         conv2, out = recipe.layer("conv2", "middle"), recipe.layer("out", "last")
         self.input = input_quantizer(recipe, 0.0, 1.0)
         self.conv1 = conv2d(conv1, channels, first, 5, padding=(32 - height) // 2, bias=bias)
-        self.pool1, self.norm1, self.act1 = nn.MaxPool2d(2), norm(first), activation(conv1.activation_bit_width)
+        self.pool1, self.norm1, self.act1 = nn.MaxPool2d(2), norm(first), activation_of(conv1)
         self.conv2 = conv2d(conv2, first, second, 5, bias=bias)
-        self.pool2, self.norm2, self.act2 = nn.MaxPool2d(2), norm(second), activation(conv2.activation_bit_width)
+        self.pool2, self.norm2, self.act2 = nn.MaxPool2d(2), norm(second), activation_of(conv2)
         self.flatten = nn.Flatten()
         self.fc1 = dense(fc1, second * 25, 120, bias=bias)
-        self.norm3, self.act3 = norm(120), activation(fc1.activation_bit_width)
+        self.norm3, self.act3 = norm(120), activation_of(fc1)
         self.fc2 = dense(fc2, 120, 84, bias=bias)
-        self.norm4, self.act4 = norm(84), activation(fc2.activation_bit_width)
+        self.norm4, self.act4 = norm(84), activation_of(fc2)
         binary = out.weight_bit_width == 1
         self.out = dense(out, 84, classes, bias=not binary)
         self.out_norm = BatchNorm(classes) if binary and batch_norm else nn.Identity()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.quant.brevitas_layers import activation, dense, input_quantizer
+from bitwright.quant.brevitas_layers import activation_of, dense, input_quantizer
 from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 
@@ -50,7 +50,7 @@ class MLP(nn.Module):
                 continue
             setattr(self, f"fc{i}", dense(layer, widths[i], widths[i + 1], bias=not batch_norm))
             setattr(self, f"norm{i}", BatchNorm(widths[i + 1]) if batch_norm else nn.Identity())
-            setattr(self, f"act{i}", activation(layer.activation_bit_width))
+            setattr(self, f"act{i}", activation_of(layer))
         layer = recipe.layer("out", "last")
         binary = layer.weight_bit_width == 1
         self.out = dense(layer, widths[-1], classes, bias=not binary)

@@ -1,5 +1,7 @@
 """The one place that turns settings into a network."""
 
+from collections.abc import Callable, Mapping
+
 from torch import nn
 
 from bitwright.models.cnn import CNN
@@ -8,6 +10,13 @@ from bitwright.models.lenet5 import LeNet5
 from bitwright.models.mlp import MLP
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.recipe import LEFT_OUT, Recipe
+
+IMAGE_NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int, Recipe, ModelSettings], nn.Module]] = {
+    "cnn": CNN,
+    "cnv": CNV,
+    "lenet5": LeNet5,
+}
+"""Networks of images ``(C, H, W)`` by their kind."""
 
 STANDARDISED_RANGE = (-8.0, 8.0)
 """Range of standardised features: eight standard deviations; beyond it the input quantiser saturates."""
@@ -80,36 +89,13 @@ def _check_layers(settings: ModelSettings, recipe: Recipe, input_shape: tuple[in
 
 def _build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> nn.Module:
     images = len(input_shape) == 3
-    if settings.kind != "mlp":
+    if settings.kind in IMAGE_NETWORKS:
         if not images:
             raise ValueError(
                 f"model.kind: input of {settings.kind} must be images (C, H, W), not {input_shape!r}; use kind = 'mlp'"
             )
         channels, height, width = input_shape
-    if settings.kind == "cnn":
-        return CNN(
-            (channels, height, width),
-            classes,
-            recipe,
-            batch_norm=settings.batch_norm,
-            channels=8 * settings.channel_multiplier,
-        )
-    if settings.kind == "cnv":
-        return CNV(
-            (channels, height, width),
-            classes,
-            recipe,
-            batch_norm=settings.batch_norm,
-            channels=64 * settings.channel_multiplier,
-        )
-    if settings.kind == "lenet5":
-        return LeNet5(
-            (channels, height, width),
-            classes,
-            recipe,
-            batch_norm=settings.batch_norm,
-            channel_multiplier=settings.channel_multiplier,
-        )
+        return IMAGE_NETWORKS[settings.kind]((channels, height, width), classes, recipe, settings)
     features = 1
     for size in input_shape:
         features *= size

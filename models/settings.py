@@ -1,5 +1,6 @@
 """What a person may say about data, network and training. Imports no torch."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +9,11 @@ FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=Fals
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+
+Kind = Literal["mlp", "cnn", "lenet5", "cnv"]
+
+IMAGE_SIDES: Mapping[Kind, tuple[int, ...]] = {"cnn": (8, 28, 32), "lenet5": (28, 32), "cnv": (32,)}
+"""Rows and columns of the images that a network takes; the kinds left out take any input."""
 
 
 class DataSettings(BaseModel):
@@ -29,14 +35,14 @@ class ModelSettings(BaseModel):
 
     model_config = FROZEN
 
-    kind: Literal["mlp", "cnn", "lenet5", "cnv"] = Field("mlp", description='"mlp", "cnn", "lenet5" or "cnv".')
+    kind: Kind = Field("mlp", description='"mlp", "cnn", "lenet5" or "cnv".')
     hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
         (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
     )
-    channel_multiplier: Positive = Field(
-        1,
+    channel_multiplier: Annotated[float, Field(gt=0, le=64)] = Field(
+        1.0,
         description="Factor on the 8 channels of the small CNN, on those of LeNet-5's two convolutions, and on every "
-        "width of CNV.",
+        "width of CNV, rounded to whole channels.",
     )
     batch_norm: bool = Field(
         default=True,
@@ -44,6 +50,14 @@ class ModelSettings(BaseModel):
             "Batch normalisation before every activation, and after the last layer of a binary network and of CNV."
         ),
     )
+
+    def channels(self, ordinary: int) -> int:
+        """Return the channels that a layer has where the network's ordinary form has so many.
+
+        >>> ModelSettings(channel_multiplier=0.5).channels(6)
+        3
+        """
+        return max(1, round(ordinary * self.channel_multiplier))
 
 
 class TrainSettings(BaseModel):

@@ -99,26 +99,45 @@ def dense(layer: Recipe, in_features: int, out_features: int, *, bias: bool) -> 
 
 
 def conv2d(
-    layer: Recipe, in_channels: int, out_channels: int, kernel_size: int, *, padding: int = 0, bias: bool
+    layer: Recipe,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    bias: bool,
 ) -> nn.Module:
-    """Return a convolution ``(N, in_channels, H, W) -> (N, out_channels, H', W')`` of stride one.
+    """Return a convolution ``(N, in_channels, H, W) -> (N, out_channels, H', W')``.
 
     Args:
         layer: Gives the bits of the weights and of the bias, and the kind of scale (see `Recipe.layer`).
         in_channels: Of the input.
         out_channels: Of the output.
         kernel_size: Rows and columns of the window.
+        stride: Rows and columns from one window to the next.
         padding: Rows and columns of zeros at each edge.
+        groups: Parts of the channels that do not see each other; as many as there are channels: depthwise.
         bias: Whether it has one.
 
     Raises:
         ValueError: If a binary layer is asked for a bias.
     """
+    window: dict[str, Any] = {"stride": stride, "padding": padding, "groups": groups}
     if layer.is_float:
-        return nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias)
+        return nn.Conv2d(in_channels, out_channels, kernel_size, bias=bias, **window)
     settings = _weights(layer, bias)
-    made = qnn.QuantConv2d(in_channels, out_channels, kernel_size, padding=padding, bias=bias, **settings)
-    return _limited(made, layer)
+    return _limited(qnn.QuantConv2d(in_channels, out_channels, kernel_size, bias=bias, **window, **settings), layer)
+
+
+def activation_of(layer: Recipe) -> nn.Module:
+    """Return the activation behind a layer (see `activation`).
+
+    Args:
+        layer: Gives the bits (see `Recipe.layer`).
+    """
+    return activation(layer.activation_bit_width)
 
 
 def activation(bit_width: int, *, channels: int | None = None, axes: int = 2) -> nn.Module:
