@@ -9,6 +9,7 @@ SET        ?=
 FUZZ       ?= --count 500
 CHECKPOINT ?=
 RUNS_DIR   ?= runs
+RUNS       ?= $(patsubst %/experiment.toml,%,$(wildcard $(RUNS_DIR)/*/experiment.toml))
 PYTHON     ?= python3
 
 BIN       := .venv/bin
@@ -17,7 +18,7 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls calibrate search verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-calibration bench-estimate rtl synth clean
+.PHONY: help install train export hls calibrate search compare verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-fold bench-packing bench-calibration bench-estimate bench-packed rtl synth clean
 
 help: ## Show the targets and the variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -28,6 +29,8 @@ help: ## Show the targets and the variables
 	  SET 'settings to override: SET="train.epochs=3 hls.io_type=io_stream"' \
 	  CALIBRATE 'options of calibrate (see `bitwright calibrate --help`)' \
 	  SEARCH 'options of search (see `bitwright search --help`)' \
+	  RUNS 'the runs that `make compare` compares (default: all in RUNS_DIR)' \
+	  COMPARE 'options of compare (see `bitwright compare --help`)' \
 	  FUZZ 'what `make fuzz` looks at (now $(FUZZ)); FUZZ=--help tells' \
 	  CHECKPOINT 'weights for bench-cnv (default: seeded ones)' \
 	  RUNS_DIR 'where the runs lie (now $(RUNS_DIR))' \
@@ -64,6 +67,9 @@ calibrate: train ## Make a fixed-point run of a float one, without training (CAL
 search: train ## Find the least bit widths of a float run (SEARCH="--target-accuracy 0.95 --trials 100")
 	$(BIN)/bitwright search $(ARGS) $(SEARCH)
 
+compare: $(INSTALLED) ## Compare runs: a table here, a page in runs/compare.html (RUNS="runs/x runs/y" COMPARE=--no-speed)
+	$(BIN)/bitwright compare $(RUNS) --format html --out "$(RUNS_DIR)/compare.html" $(COMPARE)
+
 rtl: $(INSTALLED) ## Write the run as pipelined RTL and simulate the whole test set (after export)
 	$(BIN)/bitwright rtl $(RUN)
 
@@ -96,6 +102,9 @@ fuzz: $(INSTALLED) ## Random networks at every level: FUZZ="--seconds 3600", FUZ
 bench: $(INSTALLED) ## Time the integer executor beside qonnx's executor
 	$(BIN)/python -m bitwright.cli.benchmark
 
+bench-packed: $(INSTALLED) ## Time 1-bit networks as integers beside PyTorch's float32 (BENCH="--rounds 5 LFC" for less)
+	$(BIN)/python -m bitwright.cli.benchmark_packed $(BENCH)
+
 bench-cnv: EXPERIMENT = configs/cifar10_cnv_w2a2.toml
 bench-cnv: $(INSTALLED) ## Time and weigh CNV's road on CIFAR-10, hls4ml's own compile beside it (minutes)
 	$(BIN)/python -m bitwright.cli.benchmark_cnv "$(EXPERIMENT)" $(if $(DATA_DIR),--data-dir "$(DATA_DIR)") \
@@ -103,6 +112,12 @@ bench-cnv: $(INSTALLED) ## Time and weigh CNV's road on CIFAR-10, hls4ml's own c
 
 bench-rtl: $(INSTALLED) ## Time RTL of the jet tagger step by step; of exported runs: BENCH_RUNS="runs/x runs/y"
 	$(BIN)/python -m bitwright.cli.benchmark_rtl $(BENCH_RUNS)
+
+bench-fold: $(INSTALLED) ## Measure logic used clock after clock: BENCH_RUNS="runs/x --reuse-factors 1 4" (minutes)
+	$(BIN)/python -m bitwright.cli.benchmark_fold $(BENCH_RUNS)
+
+bench-packing: $(INSTALLED) ## LUT of 1-bit layers beside fixed-point ones of equal accuracy, three seeds: an hour (BENCH=--help)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_packing $(BENCH)
 
 bench-calibration: $(INSTALLED) ## Calibration beside training, LeNet-5, three seeds: an hour (BENCH="--seeds 1" for less, --jets)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_calibration $(BENCH)

@@ -1,12 +1,14 @@
 """Operations that multiply by weights and add: dense layers and convolutions."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from bitwright.export.operation import Integers, Interval, Shape, UnaryOperation
+from bitwright.export.packed import PackedLayer, levels_of, pack
 from bitwright.quant.bipolar import Format
 from bitwright.quant.fixed_point import smallest_format
 
@@ -71,6 +73,18 @@ class Linear(UnaryOperation):
         magnitude = self.magnitude(format)
         return np.float32 if magnitude < 2**24 else np.float64 if magnitude < 2**53 else np.int64
 
+    def _packed(self, format: Format, *, padded: bool = False) -> PackedLayer | None:  # noqa: A002
+        """Return the weights as bits, where each is +1 or -1 and the codes have few bits."""
+        if format not in self._packed_layers:
+            levels = levels_of(format, padded=padded)
+            weight = self.weight.reshape(-1, self.weight.shape[-1])
+            self._packed_layers[format] = None if levels is None else pack(weight, self.bias, levels)
+        return self._packed_layers[format]
+
+    @cached_property
+    def _packed_layers(self) -> dict[Format, PackedLayer | None]:
+        return {}
+
 
 @dataclass(frozen=True, eq=False)
 class Dense(Linear):
@@ -81,7 +95,13 @@ class Dense(Linear):
         return (self.weight.shape[1],)
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
-        """Multiply and add."""
+        """Multiply and add: weights of one bit on packed words, others with BLAS."""
+        packed = self._packed(format)
+        result = None if packed is None else packed.dense(codes)
+        return self.run_blas(codes, format) if result is None else result
+
+    def run_blas(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
+        """Multiply and add with BLAS, whatever the weights."""
         kind = self._exact_kind(format)
         result: Integers = (codes.astype(kind, copy=False) @ self.weight.astype(kind)).astype(np.int64)
         return result if self.bias is None else result + self.bias
@@ -125,6 +145,13 @@ class Conv2d(_Window):
     """``(N, H, W, C) -> (N, H', W', F)``; weight ``(KH, KW, C, F)``."""
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
+        """Multiply and add at each position: weights of one bit on packed words, others with BLAS."""
+        packed = self._packed(format, padded=any(self.padding))
+        height, width = self.weight.shape[:2]
+        result = None if packed is None else packed.conv2d(codes, (height, width), self.stride, self.padding)
+        return self.run_blas(codes, format) if result is None else result
+
+    def run_blas(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Gather each position's window and multiply, few images at a time, so that what is gathered stays in cache."""
         kind = self._exact_kind(format)
         height, width, channels, filters = self.weight.shape

@@ -80,6 +80,10 @@ class Threshold(Quantizing):
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Compare and count."""
+        step = 2 if isinstance(self.format, Bipolar) else 1
+        if self.thresholds.shape[1] == 1:
+            below = np.where(self.rising, self.format.lowest, self.format.highest)  # (C,)
+            return np.where(codes >= self.thresholds[:, 0], below + np.where(self.rising, step, -step), below)
         count = np.zeros(codes.shape, np.int64)
         if self.thresholds.shape[1] <= FEW:
             for level in range(self.thresholds.shape[1]):
@@ -87,7 +91,6 @@ class Threshold(Quantizing):
         else:
             for channel, thresholds in enumerate(self.thresholds):
                 count[..., channel] = np.searchsorted(thresholds, codes[..., channel], side="right")
-        step = 2 if isinstance(self.format, Bipolar) else 1
         return np.where(self.rising, self.format.lowest + step * count, self.format.highest - step * count)
 
 

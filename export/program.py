@@ -16,12 +16,20 @@ from bitwright.quant.bipolar import Bipolar
 CHUNK_VALUES = 500_000
 """Values that the largest tensor of one chunk may have: bounds the executor's memory at some 30 MB a thread, and keeps
 what one operation hands to the next in cache."""
+SHARED_VALUES = 50_000
+"""Fewer values of the largest tensor are not worth a thread of their own."""
 
 
 @cache
 def _blas() -> ThreadpoolController:
     """Return what limits the threads of NumPy's BLAS; to look for it takes a thousand times as long as to use it."""
     return ThreadpoolController()
+
+
+def threads() -> int:
+    """Return how many chunks run side by side: as OMP_NUM_THREADS says, and at most one a core."""
+    cores, said = os.cpu_count() or 1, os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(said)) if said.isdecimal() and int(said) else cores
 
 
 def result_of(operation: Operation, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -33,7 +41,7 @@ def result_of(operation: Operation, tensors: Mapping[str, Tensor]) -> Tensor:
 class Program:
     """Operations in the order of execution; the first is the input, the last gives the output.
 
-    A program is a function on integers, and runs on every core:
+    A program is a function on integers, and runs on every core, or as many as OMP_NUM_THREADS says:
 
     >>> from bitwright.export.operations import Dense, Input
     >>> from bitwright.quant.fixed_point import FixedPoint
@@ -84,10 +92,13 @@ class Program:
         """
         self.check_input(codes)
         chunks = self._chunks(len(codes))
+        if len(chunks) == 1:  # to start threads takes longer than many a network
+            values = np.array(self._run(codes).reshape(len(codes), -1))  # not the codes themselves
+            progress(len(values))
+            return values
         result = np.empty((len(codes), prod(self.output.shape)), np.int64)
         # NumPy's BLAS would start as many threads again in each of these, which spin while they wait: four times slower
-        alone = _blas().limit(limits=1 if len(chunks) > 1 else None, user_api="blas")
-        with alone, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(max_workers=threads()) as pool:
             for chunk, values in zip(chunks, pool.map(lambda part: self._run(codes[part]), chunks), strict=True):
                 result[chunk] = values.reshape(len(values), -1)
                 progress(len(values))
@@ -122,7 +133,8 @@ class Program:
 
     def _chunks(self, inputs: int) -> list[slice]:
         largest = max(prod(tensor.shape) for tensor in self.tensors.values())
-        size = max(1, CHUNK_VALUES // largest)
+        share = max(-(-inputs // threads()), SHARED_VALUES // largest)
+        size = max(1, min(CHUNK_VALUES // largest, share))
         return [slice(start, start + size) for start in range(0, inputs, size)]
 
     def _run(self, codes: Integers) -> Integers:

@@ -92,6 +92,31 @@ def test_chunks_side_by_side_leave_blas_one_thread_each(
         assert (seen, threads_of(blas)) == ({threads}, {2})
 
 
+@pytest.mark.parametrize(("said", "wanted"), [("1", 1), ("3", 3), ("64", 4), ("0", 4), ("4,2", 4), ("", 4)])
+def test_threads_are_those_of_openmp_but_at_most_one_a_core(
+    said: str, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert program_module.threads() == wanted
+
+
+def test_inputs_are_shared_among_the_threads_where_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_module, "threads", lambda: 2)
+    program, sizes = convolutional(), list[int]()
+    program(codes_of(program, 11), sizes.append)
+    monkeypatch.setattr(program_module, "SHARED_VALUES", 4 * 48)
+    program(codes_of(program, 11), sizes.append)
+    assert sizes == [11, 6, 5]
+
+
+def test_result_is_never_the_callers_own_array() -> None:
+    codes = np.array([[1, 2]])
+    result = Program((Input("x", "", (2,), CODE),))(codes)
+    result[0, 0] = 7
+    assert codes.tolist() == [[1, 2]]
+
+
 def threads_of(blas: ThreadpoolController) -> set[int]:
     """Threads that each library of BLAS may start now."""
     return {library["num_threads"] for library in blas.info() if library["user_api"] == "blas"}

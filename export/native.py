@@ -1,0 +1,67 @@
+"""C++ of the integer executor: compiled once on each machine, kept in the user's cache folder by content."""
+
+import ctypes
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from threading import Lock
+
+from platformdirs import user_cache_dir
+
+SOURCE = Path(str(resources.files("bitwright.export").joinpath("templates", "packed.cpp")))
+FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-w")
+_LOCK = Lock()
+
+
+def library() -> ctypes.CDLL | None:
+    """Return the compiled `packed.cpp`, or None where it cannot be had: no g++, one that fails, no place to write to.
+
+    The first call of a process asks g++ what machine this is; the first on a machine compiles, in a second or two.
+    """
+    with _LOCK:  # the threads of a program meet here
+        return _loaded()
+
+
+@cache
+def _loaded() -> ctypes.CDLL | None:
+    gcc = shutil.which("g++")
+    if gcc is None:
+        return None
+    try:
+        return ctypes.CDLL(str(build(gcc, Path(user_cache_dir("bitwright")) / "native")))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def build(gcc: str, folder: Path, machine: str = "native") -> Path:
+    """Compile the source into a folder, unless the same source was, by this compiler and for such a machine.
+
+    Args:
+        gcc: The compiler.
+        folder: Of compiled libraries.
+        machine: As g++ takes it with ``-march``.
+
+    Returns:
+        The shared library.
+
+    Raises:
+        CalledProcessError: If the compiler fails.
+        OSError: If it cannot be run, or the folder cannot be written to.
+    """
+    command = [gcc, f"-march={machine}", *FLAGS]
+    # The macros that it defines by itself tell its version and what "native" can do
+    asked = [*command, "-dM", "-E", "-x", "c++", "-"]
+    macros = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
+    digest = hashlib.sha256("\0".join(FLAGS).encode() + macros + SOURCE.read_bytes())
+    made = folder / f"{digest.hexdigest()[:24]}.so"
+    if not made.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may be compiling too
+            partial = Path(own) / made.name
+            subprocess.run([*command, str(SOURCE), "-o", str(partial)], capture_output=True, check=True)
+            partial.replace(made)
+    return made
