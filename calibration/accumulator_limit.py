@@ -26,7 +26,8 @@ from bitwright.calibration.look import look_into
 from bitwright.calibration.rounding import run_mode
 from bitwright.calibration.settings import Rounding
 from bitwright.quant.accumulator_aware import AccumulatorLimit, limit_of, limited, projected, see_input
-from bitwright.quant.brevitas_layers import limit_accumulators, most_code, set_scale
+from bitwright.quant.latent_weights import limit_accumulators
+from bitwright.quant.quantizer_scale import most_code, set_scale
 
 STEPS = 25
 """Projected gradients of one layer at one scale."""
@@ -51,11 +52,16 @@ def fit_accumulators(network: nn.Module, inputs: Tensor) -> None:
         inputs: Calibration data ``(N, ...)``.
 
     Raises:
-        ValueError: If no weight but zero would fit a layer's accumulator.
+        ValueError: If no weight but zero would fit a layer's accumulator, or a layer is of several groups.
     """
-    for module in network.modules():
+    for name, module in network.named_modules():
         limit = limit_of(module)
         if limit is not None:
+            if getattr(module, "groups", 1) > 1:
+                raise ValueError(
+                    f"{name}: layer must be of one group to be calibrated to a limited accumulator, not of "
+                    f"{module.groups}; leave recipe.accumulator_bit_width out, or train"
+                )
             _fit(module, limit, _second_moments(network, module, limit, inputs))
     limit_accumulators(network)
 
@@ -92,7 +98,7 @@ def _second_moments(network: nn.Module, layer: nn.Module, limit: AccumulatorLimi
     def look(module: Any, given: Any, _: object) -> None:  # noqa: ANN401 - Brevitas' own
         see_input(limit, given[0])
         values = given[0].value
-        if isinstance(module, nn.Conv2d):  # of one group, as all here
+        if isinstance(module, nn.Conv2d):  # of one group: see `fit_accumulators`
             windows = F.unfold(values, module.kernel_size, module.dilation, module.padding, module.stride)  # type: ignore[arg-type]
             values = windows.transpose(1, 2).flatten(0, 1)  # (N * H' * W', K)
         sums.append(values.T @ values)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.calibration.learned_network import weighted
-from bitwright.quant.brevitas_layers import learned_bit_width
+from bitwright.quant.learned_widths import learned_bit_width
 
 LearnedCost = Literal["weight_bits", "bit_operations"]
 

@@ -13,7 +13,10 @@ from bitwright.calibration.look import Look, look_into
 from bitwright.calibration.moves import NARROWEST
 from bitwright.calibration.rounding import bias_width
 from bitwright.models.checkpoint import NetworkDescription, start_from
-from bitwright.quant.brevitas_layers import learn_bit_width, learned_bit_width, qnn, set_scale
+from bitwright.quant.brevitas_activations import qnn
+from bitwright.quant.carried import QuantCarried
+from bitwright.quant.learned_widths import learn_bit_width, learned_bit_width
+from bitwright.quant.quantizer_scale import set_scale
 from bitwright.quant.recipe import MOST_BIAS_BITS, Recipe, Scale
 
 ZERO = 1
@@ -206,7 +209,7 @@ def _with(
             scale = layers[name].scale
             set_scale(module.weight_quant, (scale if like.numel() > 1 else scale.reshape(-1)[0]).reshape(like.shape))
         for name, module in network.named_modules():
-            if isinstance(module, qnn.QuantReLU):
+            if isinstance(module, qnn.QuantReLU | QuantCarried):
                 own = learned.network.get_submodule(name)
                 set_scale(module.act_quant, own.act_quant.scale().detach())  # type: ignore[union-attr, operator]
     return network, description

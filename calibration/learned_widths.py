@@ -12,7 +12,7 @@ from bitwright.calibration.learned_cost import CostMeter, LearnedCost
 from bitwright.calibration.learned_network import LearnedNetwork
 from bitwright.models.batches import shifted, training_batches
 from bitwright.models.dataset import DataSet
-from bitwright.quant.brevitas_layers import STATISTICS_BATCHES
+from bitwright.quant.brevitas_activations import STATISTICS_BATCHES
 
 LEAST_WEIGHT = 0.02
 MOST_WEIGHT = 2.0

@@ -1,6 +1,6 @@
 """The recipes next to a recipe: one width of one layer less. Imports no torch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,7 +36,13 @@ class Move:
         return recipe.model_copy(update={"layers": {**recipe.layers, self.layer: own}})
 
 
-def uniform(layers: Sequence[str], weight_bit_width: int, activation_bit_width: int, input_bit_width: int) -> Recipe:
+def uniform(
+    layers: Sequence[str],
+    weight_bit_width: int,
+    activation_bit_width: int,
+    input_bit_width: int,
+    unactivated: Collection[str] = (),
+) -> Recipe:
     """Return the recipe with the same widths in every layer, each named.
 
     Args:
@@ -44,11 +50,13 @@ def uniform(layers: Sequence[str], weight_bit_width: int, activation_bit_width: 
         weight_bit_width: Of all.
         activation_bit_width: Of all.
         input_bit_width: Of the network's input.
+        unactivated: Other layers with no activation behind them.
     """
+    without = {*unactivated, layers[-1]}
     named = {
         name: LayerRecipe(
             weight_bit_width=weight_bit_width,
-            activation_bit_width=activation_bit_width if name != layers[-1] else None,
+            activation_bit_width=None if name in without else activation_bit_width,
         )
         for name in layers
     }

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from bitwright.calibration.look import Look, look_into
 from bitwright.calibration.observers import Observer
+from bitwright.quant.carried import Carried
 
 
 def activations(network: nn.Module) -> tuple[str, ...]:
-    """Return the names of the network's ReLUs, in the order of their definition."""
-    return tuple(name for name, module in network.named_modules() if isinstance(module, nn.ReLU))
+    """Return the names of the network's ReLUs and of what it carries, in the order of their definition."""
+    return tuple(name for name, module in network.named_modules() if isinstance(module, nn.ReLU | Carried))
 
 
 def observe(
@@ -20,7 +21,7 @@ def observe(
     make: Callable[[], Observer],
     progress: Callable[[int], None] = lambda _: None,
 ) -> Mapping[str, Observer]:
-    """Return what was seen behind each ReLU.
+    """Return what was seen behind each ReLU, and of what the network carries past its layers.
 
     Args:
         network: Float, in eval mode.

@@ -23,7 +23,8 @@ from bitwright.calibration.rounding import (
 from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.checkpoint import NetworkDescription
-from bitwright.quant.brevitas_layers import set_scale
+from bitwright.quant.carried import QuantCarried
+from bitwright.quant.quantizer_scale import set_scale
 from bitwright.quant.recipe import MOST_BIAS_BITS, Recipe
 
 
@@ -35,7 +36,7 @@ class Observed:
         network: Float, in eval mode, without batch norms if they were folded.
         description: Of it.
         inputs: The calibration data ``(N, ...)``.
-        ranges: What was seen behind each ReLU.
+        ranges: What was seen behind each ReLU, and of what the network carries past its layers.
         settings: How all this was done.
     """
 
@@ -108,7 +109,10 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
             set_scale(module.weight_quant, _weight_scale(module, observed.settings))
         elif name in observed.ranges:
             bits = int(module.act_quant.bit_width())
-            grid = observed.ranges[name].grid(bits, signed=False, symmetric=True, power_of_two=True, narrow_range=False)
+            signed = isinstance(module, QuantCarried)
+            grid = observed.ranges[name].grid(
+                bits, signed=signed, symmetric=True, power_of_two=True, narrow_range=False
+            )
             set_scale(module.act_quant, torch.as_tensor(grid.scale, dtype=torch.float32))
     limited = is_limited(network)
     with torch.no_grad():

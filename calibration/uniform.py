@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bitwright.quant.fixed_point import FixedPoint, format_of
 
 SMALLEST_SCALE = 2.0**-12
-"""Scale of what is zero everywhere; the same as of `bitwright.quant.brevitas_layers`, which needs torch."""
+"""Scale of what is zero everywhere; the same as of `bitwright.quant.quantizer_scale`, which needs torch."""
 
 MAX_BIT_WIDTH = 32
 

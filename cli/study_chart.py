@@ -46,6 +46,31 @@ def accuracy_chart(
     _write(figure, path)
 
 
+def variants_chart(path: Path, variants: Mapping[str, tuple[float, float | None]], label: str) -> None:
+    """Draw the accuracy of each variant, with its standard deviation.
+
+    Args:
+        path: Of the picture.
+        variants: Accuracy and standard deviation, if there is one, by the variant's name.
+        label: What varies.
+    """
+    figure = Figure(figsize=(6.4, 1.2 + 0.4 * len(variants)), layout="constrained")
+    axes = figure.subplots()
+    axes.errorbar(
+        [100 * mean for mean, _ in variants.values()],
+        list(variants),
+        xerr=[100 * (deviation or 0.0) for _, deviation in variants.values()],
+        fmt="o",
+        markersize=5,
+        capsize=3,
+    )
+    axes.invert_yaxis()
+    axes.margins(y=0.1)
+    axes.grid(axis="x", color="0.9")
+    axes.set(xlabel="accuracy on test, %", ylabel=label)
+    _write(figure, path)
+
+
 def bars_chart(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str]) -> None:
     """Draw signal to noise as bars, a panel for each method.
 

@@ -7,10 +7,11 @@ import typer
 from typer.core import TyperCommand
 
 from bitwright.calibration.settings import CalibrationSettings, Rounding
-from bitwright.cli.arguments import DataDir, FloatNetwork, Overrides, RunsDir
+from bitwright.cli.arguments import DataDir, ExperimentArgument, FloatNetwork, Overrides, RunsDir
 
 if TYPE_CHECKING:
     from bitwright.cli.study_source import Source
+    from bitwright.cli.study_training import TrainingPlan, TrainingSource
 
 Method = Literal["min_max", "moving_average", "percentile", "mse", "entropy"]
 USUAL = CalibrationSettings()
@@ -18,7 +19,8 @@ WIDEST = 16
 
 study = typer.Typer(
     help=(
-        "Compare ways to quantise a trained float network: commands that write figures, a table and a plot.\n\n"
+        "Compare ways to quantise a trained float network, or to train a binary one: commands that write figures, a "
+        "table and a plot.\n\n"
         "Each writes RUN/study/<name>.json, .csv and .svg. A finished point is kept there, and is not computed again; "
         "interrupted or killed, a study goes on when called again."
     ),
@@ -59,6 +61,8 @@ Bits = Annotated[list[str], typer.Option(metavar="NUMBERS", help="Bit widths, 2 
 Weights = Annotated[int, typer.Option(min=2, max=WIDEST, help="Bits of the weights.")]
 Activations = Annotated[int, typer.Option(min=2, max=WIDEST, help="Bits of the activations.")]
 Input = Annotated[int, typer.Option(min=2, max=WIDEST, help="Bits of the network's input.")]
+Seeds = Annotated[list[str], typer.Option(metavar="NUMBERS", help="Of the trainings, as in --seeds 1 2 3.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Of each training.", show_default="the experiment's")]
 Samples = Annotated[int, typer.Option(help="Inputs of the training set to calibrate on.")]
 
 
@@ -151,6 +155,74 @@ def int8(
     from bitwright.cli import study_int8  # noqa: PLC0415
 
     study_int8.int8(_opened(run, runs_dir, data_dir), study_int8.Int8Plan(repeats))
+
+
+@study.command(cls=ManyValues)
+def estimators(
+    experiment: ExperimentArgument,
+    epochs: Epochs = None,
+    seeds: Seeds = ["1", "2", "3"],  # noqa: B006 - typer copies it
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """The gradients of the sign: the accuracy on test of the same network trained with each (recipe.sign_gradient)."""
+    from bitwright.cli import study_estimators  # noqa: PLC0415 - each command imports what it alone needs
+
+    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_estimators.GRADIENT, epochs, seeds)
+    study_estimators.estimators(*opened, experiment)
+
+
+@study.command(cls=ManyValues)
+def binary_scales(
+    experiment: ExperimentArgument,
+    epochs: Epochs = None,
+    seeds: Seeds = ["1", "2", "3"],  # noqa: B006
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """The scales of 1-bit weights: the accuracy on test of the same network trained with each.
+
+    No scale, one a layer, one an output (recipe.binary_weight_scale).
+    """
+    from bitwright.cli import study_estimators  # noqa: PLC0415
+
+    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_estimators.SCALE, epochs, seeds)
+    study_estimators.binary_scales(*opened, experiment)
+
+
+@study.command(cls=ManyValues)
+def orders(
+    experiment: ExperimentArgument,
+    epochs: Epochs = None,
+    seeds: Seeds = ["1", "2", "3"],  # noqa: B006
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Pooling, batch norm and activation in each order: the accuracy on test of the same network (model.order)."""
+    from bitwright.cli import study_orders  # noqa: PLC0415
+
+    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_orders.ORDER, epochs, seeds)
+    study_orders.orders(*opened, experiment)
+
+
+def _experiment(
+    given: Path,
+    runs_dir: Path,
+    data_dir: Path | None,
+    overrides: list[str] | None,
+    varied: str,
+    epochs: int | None,
+    seeds: list[str],
+) -> "tuple[TrainingSource, TrainingPlan]":
+    from bitwright.cli.study_source import whole_numbers  # noqa: PLC0415
+    from bitwright.cli.study_training import TrainingPlan, open_training  # noqa: PLC0415
+
+    numbers = whole_numbers("--seeds", seeds, 0, 2**31 - 1, "seed")
+    opened = open_training(given, runs_dir, data_dir, overrides or (), varied)
+    return opened, TrainingPlan(epochs or opened.experiment.train.epochs, numbers)
 
 
 def _opened(run: Path, runs_dir: Path, data_dir: Path | None, overrides: list[str] | None = None) -> "Source":

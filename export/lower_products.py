@@ -272,8 +272,11 @@ def _whole(factors: Doubles) -> Integers:
 
 
 def _weight_format(quantizer: Quantizer, codes: Integers, scale: float) -> Format:
-    """Return the format of weights: the quantiser's width, or what a finer grid needs."""
-    if quantizer.bipolar and (np.abs(codes) == 1).all() and scale == 1.0:
+    """Return the format of weights: one wire of +1 and -1, the quantiser's width, or what a finer grid needs.
+
+    The scale of +1 and -1 is left to the accumulator, whatever it is.
+    """
+    if quantizer.bipolar and (np.abs(codes) == 1).all():
         return Bipolar()
     lowest, highest = int(codes.min()), int(codes.max())
     fractional = fractional_bits(scale)

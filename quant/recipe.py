@@ -16,7 +16,9 @@ LEFT_OUT = 0
 Width = Annotated[int, Field(ge=1, le=FLOAT)]
 AccumulatorWidth = Annotated[int, Field(ge=6, le=32)]
 Scale = Literal["per_tensor", "per_channel"]
+BinaryScale = Literal["none", "per_tensor", "per_channel"]
 Position = Literal["first", "middle", "last"]
+SignGradientName = Literal["straight_through", "clipped", "approx_sign", "tanh", "swish_sign", "reste"]
 
 
 class LayerRecipe(BaseModel):
@@ -80,6 +82,16 @@ class Recipe(BaseModel):
         description="Most bits of every layer's accumulator, sign included: 6 to 32; unlimited, if left out. Training "
         "and calibration keep the weights where every sum fits, whatever the input; a bias gets 2 bits less at most, "
         "and the scale of the weights is a parameter. Not for weights of 1 bit or float.",
+    )
+    sign_gradient: SignGradientName = Field(
+        "clipped",
+        description="What training takes for the gradient of the sign, of 1-bit activations and, but for "
+        '"approx_sign", of 1-bit weights: see docs/training.md. "tanh" and "reste" follow the training.',
+    )
+    binary_weight_scale: BinaryScale = Field(
+        "none",
+        description='Scale of 1-bit weights: 1 ("none"), or the power of two next to the mean magnitude of the float '
+        'weights behind them, one a layer ("per_tensor") or one an output ("per_channel").',
     )
     layers: Mapping[str, LayerRecipe] = Field(
         {}, description="What single layers have of their own: [recipe.layers.conv1] weight_bit_width = 4."

@@ -20,7 +20,8 @@ from bitwright.models.checkpoint import NetworkDescription, load, save
 from bitwright.models.dataset import DataSet, Split
 from bitwright.models.network import layer_names
 from bitwright.models.settings import ModelSettings
-from bitwright.quant.brevitas_layers import activation, learn_bit_width, learned_bit_width
+from bitwright.quant.brevitas_activations import activation
+from bitwright.quant.learned_widths import learn_bit_width, learned_bit_width
 from bitwright.quant.recipe import Recipe, Scale
 
 MLP = NetworkDescription(ModelSettings(hidden=(12, 8)), Recipe.floating(), (1, 8, 8), 4)

@@ -22,7 +22,7 @@ from bitwright.calibration.uniform import (
     squared_error,
     symmetric,
 )
-from bitwright.quant import brevitas_layers
+from bitwright.quant import quantizer_scale
 from bitwright.quant.fixed_point import FixedPoint
 
 Maker = Callable[..., UniformGrid]
@@ -171,7 +171,7 @@ def test_channels_have_the_grids_that_they_would_have_alone() -> None:
 @pytest.mark.parametrize("power_of_two", [False, True])
 def test_scale_of_nothing_but_zero_is_that_of_dead_weights(make: Maker, power_of_two: bool) -> None:
     grid = make(0.0, 0.0, 8, signed=True, power_of_two=power_of_two)
-    assert grid.scale == SMALLEST_SCALE == brevitas_layers.SMALLEST_SCALE
+    assert grid.scale == SMALLEST_SCALE == quantizer_scale.SMALLEST_SCALE
     assert grid.quantize(0.0) == grid.zero_point
 
 

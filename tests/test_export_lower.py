@@ -21,7 +21,8 @@ from bitwright.export.torch_level import run_torch
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.mlp import MLP
 from bitwright.quant.bipolar import Bipolar
-from bitwright.quant.brevitas_layers import activation, conv2d, dense, input_quantizer, sign
+from bitwright.quant.brevitas_activations import activation, sign
+from bitwright.quant.brevitas_layers import conv2d, dense, input_quantizer
 from bitwright.quant.fixed_point import FixedPoint
 from bitwright.quant.recipe import Recipe
 
@@ -308,12 +309,16 @@ def test_image_that_is_flattened_at_once_is_taken_flat_in_the_order_of_the_netwo
     assert lowered.program.input.shape == (12,)
 
 
-def test_one_bit_weights_with_a_scale_of_two_are_bipolar_only_where_their_step_is_one() -> None:
-    for scale, bipolar in ((1.0, True), (2.0, False)):
-        body = "[in] q = BipolarQuant (x, one) [wq] v = BipolarQuant (w, s) y = MatMul (q, v)"
-        operation = agrees(graph(body, (9, 2), (9, 3), w=W, s=scale)).program.operations[-1]
-        assert isinstance(operation, Linear)
-        assert (operation.weight_format == Bipolar()) is bipolar
+@pytest.mark.parametrize("scale", [1.0, 2.0, 0.125, 0.3, np.array([[0.5, 4.0, 1.0]])])
+def test_one_bit_weights_are_bipolar_whatever_their_scale(scale: Any) -> None:  # noqa: ANN401 - one or many
+    body = "[in] q = BipolarQuant (x, one) [wq] v = BipolarQuant (w, s) y = MatMul (q, v)"
+    lowered = agrees(graph(body, (9, 2), (9, 3), w=W, s=scale))
+    operation = lowered.program.operations[-1]
+    assert isinstance(operation, Linear)
+    assert operation.weight_format == Bipolar()
+    assert np.array_equal(
+        np.broadcast_to(lowered.output_line.slope, (3,)), np.broadcast_to(np.float32(scale), (1, 3))[0]
+    )
 
 
 @pytest.mark.parametrize("bias_scale", [4.0, 0.25, 2.0**-9])

@@ -14,7 +14,8 @@ from bitwright.export.qonnx_file import load
 from bitwright.export.qonnx_level import run_qonnx
 from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
-from bitwright.quant.brevitas_layers import activation, dense, input_quantizer
+from bitwright.quant.brevitas_activations import activation
+from bitwright.quant.brevitas_layers import dense, input_quantizer
 from bitwright.quant.recipe import Recipe
 
 

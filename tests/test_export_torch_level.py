@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bitwright.export.torch_level import BATCH, run_torch
-from bitwright.quant.brevitas_layers import activation
+from bitwright.quant.brevitas_activations import activation
 
 
 def test_network_runs_in_eval_mode_on_every_input() -> None:

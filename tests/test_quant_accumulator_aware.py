@@ -21,7 +21,8 @@ from bitwright.export.precision import needs
 from bitwright.models.checkpoint import NetworkDescription, load
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.accumulator_aware import AccumulatorLimit, bias_bit_width, codes_within, see_input
-from bitwright.quant.brevitas_layers import clip_latent_weights, dense, input_quantizer
+from bitwright.quant.brevitas_layers import dense, input_quantizer
+from bitwright.quant.latent_weights import clip_latent_weights
 from bitwright.quant.recipe import LayerRecipe, Recipe, Scale
 
 MLP = NetworkDescription(ModelSettings(hidden=(12, 12)), Recipe(), (1, 8, 8), 10)

@@ -8,16 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bitwright.quant.brevitas_layers import (
-    STATISTICS_BATCHES,
-    activation,
-    clip_latent_weights,
-    conv2d,
-    dense,
-    input_quantizer,
-    sign,
-)
+from bitwright.quant.brevitas_activations import STATISTICS_BATCHES, activation, sign
+from bitwright.quant.brevitas_layers import conv2d, dense, input_quantizer
 from bitwright.quant.fixed_point import fractional_bits
+from bitwright.quant.latent_weights import clip_latent_weights
 from bitwright.quant.recipe import FLOAT, Recipe
 
 WIDTHS = [2, 3, 6, 16]

@@ -1,0 +1,46 @@
+"""The float weights behind quantised ones, after a step of training. Imports torch."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bitwright.quant.accumulator_aware import keep_within, limit_of
+from bitwright.quant.quantizer_scale import most_code
+
+
+def clip_latent_weights(network: nn.Module) -> None:
+    """Put the float weights behind quantised ones where they belong, in place, after a step of training.
+
+    Those of binary layers are clipped to [-1, 1]: their gradient passes everywhere; unclipped, they would grow without
+    any effect on the sign and hardly ever change it again (arXiv:1602.02830, section 1.4). Those of layers with a
+    limited accumulator are put where every sum fits (see `limit_accumulators`).
+    """
+    with torch.no_grad():
+        for module in network.modules():
+            weight = getattr(module, "weight", None)
+            if isinstance(weight, Tensor) and is_binary(module):
+                weight.clamp_(-1.0, 1.0)
+    limit_accumulators(network)
+
+
+def limit_accumulators(network: nn.Module) -> None:
+    """Move the weights of every layer with a limited accumulator, in place, to where all its sums fit.
+
+    Layers that have seen no input yet stay as they are.
+
+    Source: projected gradient descent; thresholding as projection is that of A2Q+, arXiv:2401.10432.
+    """
+    with torch.no_grad():
+        for module in network.modules():
+            limit = limit_of(module)
+            if limit is not None and limit.ends != (0, 0):
+                weight: Any = module.weight
+                quantizer: Any = module.weight_quant
+                keep_within(weight, quantizer.scale(), most_code(quantizer), limit)
+
+
+def is_binary(module: nn.Module) -> bool:
+    """Return whether a layer's weights have 1 bit."""
+    quantizer = getattr(module, "weight_quant", None)
+    return quantizer is not None and bool(quantizer.is_quant_enabled) and float(quantizer.bit_width()) == 1.0
