@@ -12,7 +12,8 @@ DEFAULT = Path("configs/digits_mlp_w6a6.toml")
 ExperimentArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="EXPERIMENT|RUN", help="An experiment's TOML file (see configs/), or the folder of its run."
+        metavar="EXPERIMENT|RUN",
+        help="An experiment's TOML file (see configs/), the folder of its run, or pretrained:NAME (see `pretrained`).",
     ),
 ]
 FloatNetwork = Annotated[

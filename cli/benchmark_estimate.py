@@ -15,19 +15,19 @@ from bitwright.cli.stage_estimate import error_lines
 from bitwright.cli.stage_export import load_program
 from bitwright.estimates.errors import MEASURED, MeasuredErrors, Ratio, hls_ratios, ratio, read, text
 from bitwright.rtl.design import read_design
-from bitwright.rtl.size import lut_estimates
+from bitwright.rtl.folded_size import folded_lut_estimates
 from bitwright.synth.yosys import FIGURES, read_synthesis
 
 
 def unrolled_ratios(run: RunFolder) -> Iterator[Ratio]:
-    """Yield the errors of a run's estimate as unrolled logic.
+    """Yield the errors of a run's estimate as logic of its own: unrolled, or used clock after clock as its design is.
 
     Raises:
         OSError: If its design is missing.
         ValueError: If a file is refused.
     """
-    estimated = sum(lut_estimates(load_program(run)).values())
     design = read_design(run.rtl)
+    estimated = sum(folded_lut_estimates(load_program(run), design.initiation_interval).values())
     tool = f"alkaid {version('alkaid')}, its estimate"
     yield ratio(run.path.name, tool, "(whole design)", "lut", estimated, round(design.lut_estimate, 1))
     for path in sorted(run.path.rglob(FIGURES)):

@@ -60,6 +60,15 @@ class Experiment(BaseModel):
                 f"train.shift_pixels: value must be 0 for data.name = 'jets', not {self.train.shift_pixels}; "
                 "jets are no images"
             )
+        if self.train.flip and self.data.name == "jets":
+            raise ValueError("train.flip: value must be false for data.name = 'jets', not true; jets are no images")
+        limits = [self.recipe.accumulator_bit_width]
+        limits += [layer.accumulator_bit_width for layer in self.recipe.layers.values()]
+        if self.train.float_weights_share and any(limits):
+            raise ValueError(
+                "train.float_weights_share: value must be 0 where recipe limits an accumulator, not "
+                f"{self.train.float_weights_share}; only quantised weights are limited"
+            )
         if self.hls.io_type == "io_parallel" and images and self.data.name != "digits":
             raise ValueError(
                 f"hls.io_type: value must be 'io_stream' for model.kind = {self.model.kind!r}, not 'io_parallel'; "
@@ -134,7 +143,8 @@ def named(experiment: Experiment, name: str) -> Experiment:
 def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
-    if not equals or not all(parts) or len(parts) > (4 if parts[:2] == ["recipe", "layers"] else 2):
+    deepest = {("recipe", "layers"): 4, ("model", "widths"): 3}.get(tuple(parts[:2]), 2)
+    if not equals or not all(parts) or len(parts) > deepest:
         raise ValueError(f"--set: override must be section.key=value, not {override!r}; try --set train.epochs=3")
     try:
         parsed = tomllib.loads(f"value = {text}")

@@ -83,6 +83,8 @@ def _value(schema: dict[str, Any]) -> str:
         return next(_value(choice) for choice in schema["anyOf"] if choice != {"type": "null"})
     if "enum" in schema:
         return ", ".join(f"`{json.dumps(choice)}`" for choice in schema["enum"])
+    if schema["type"] == "object":
+        return f"section of: {_value(schema['additionalProperties'])}"
     if schema["type"] == "array":
         return f"list of: {_value(schema['items'])}"
     if "pattern" in schema:

@@ -19,13 +19,17 @@ from bitwright.cli.arguments import (
     RunsDir,
 )
 from bitwright.cli.calibrate_command import calibrate
+from bitwright.cli.compare_command import compare
 from bitwright.cli.console import err, error_line
 from bitwright.cli.estimate_command import estimate
 from bitwright.cli.experiment import explain
+from bitwright.cli.named_run import resolve
 from bitwright.cli.page_command import page, write_and_say
+from bitwright.cli.pretrained_command import pretrained
+from bitwright.cli.prune_command import prune
 from bitwright.cli.report_command import report
 from bitwright.cli.rtl_command import rtl
-from bitwright.cli.run_folder import RunFolder, resolve
+from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.search_command import search
 from bitwright.cli.study_command import study
 from bitwright.cli.synth_command import synth
@@ -245,12 +249,15 @@ def inspect(
 
 app.command()(calibrate)
 app.command()(search)
+app.command()(prune)
 app.add_typer(study, name="study")
 app.command()(rtl)
 app.command()(synth)
 app.command()(estimate)
 app.command()(report)
+app.command()(compare)
 app.command()(page)
+app.command()(pretrained)
 
 
 @app.command()

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from bitwright.cli.arguments import DEFAULT, ExperimentArgument, Overrides, RunsDir
 from bitwright.cli.console import out
-from bitwright.cli.run_folder import RunFolder, exported
+from bitwright.cli.named_run import exported
+from bitwright.cli.run_folder import RunFolder
 
 
 def page(

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.cli.arguments import DEFAULT, ExperimentArgument, Overrides, RunsDir
+from bitwright.cli.named_run import exported
 from bitwright.cli.page_command import write_and_say
-from bitwright.cli.run_folder import exported
 
 MOST_LUT = 250_000
 """More are refused unless asked for: alkaid would trace for many minutes."""
@@ -23,9 +23,16 @@ def rtl(
     latency_cutoff: Annotated[
         float, typer.Option(help="Longest delay between two registers, some one for each LUT; less is faster.")
     ] = 5.0,
+    reuse_factor: Annotated[
+        int,
+        typer.Option(min=1, help="Clocks from one input to the next: above 1, logic is used clock after clock."),
+    ] = 1,
     most_lut: Annotated[int, typer.Option(min=1, help="Refuse networks whose estimate is above it.")] = MOST_LUT,
 ) -> None:
     """Write the integer program as pipelined RTL that takes an input every clock, and simulate the whole test set.
+
+    With --reuse-factor K it takes an input every K clocks, with fewer LUT: dense layers and convolutions take their
+    input part by part.
 
     The design lies in rtl/ of the run's folder: sources, a testbench for any Verilog simulator, design.json, scripts
     for Vivado and Quartus. Verilator runs it; needs no licence. Exit status 1 where an integer differs.
@@ -34,7 +41,13 @@ def rtl(
 
     run, target = exported(experiment, runs_dir, overrides or ())
     design, verdict = stage_rtl.rtl(
-        run, language, latency_cutoff, most_lut, part=target.part, clock_period_ns=target.clock_period_ns
+        run,
+        language,
+        latency_cutoff,
+        most_lut,
+        reuse_factor=reuse_factor,
+        part=target.part,
+        clock_period_ns=target.clock_period_ns,
     )
     stage_rtl.show(run, design)
     stage_hls.show(run, verdict)

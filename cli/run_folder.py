@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from bitwright.cli.experiment import Experiment, read
-from bitwright.hls.target import Target
-
 EXPERIMENT = "experiment.toml"
 
 _LOCKS: dict[Path, TextIO] = {}
@@ -196,44 +193,3 @@ def write_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(text)
     partial.replace(path)
-
-
-def resolve(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[Experiment, RunFolder]:
-    """Return the experiment and the folder that a command's argument means.
-
-    Args:
-        argument: An experiment's TOML file, or the folder of a run.
-        runs_dir: Where runs lie.
-        overrides: As `experiment.read` takes them.
-
-    Raises:
-        FileNotFoundError: If it is neither.
-        ValueError: If the experiment is refused.
-    """
-    if argument.is_dir():
-        if not (argument / EXPERIMENT).is_file() and RunFolder(argument).lowered.is_file():
-            raise FileNotFoundError(
-                f"{argument}: run must be a folder with {EXPERIMENT}, not one of a QONNX file; "
-                "run `bitwright convert` again, which verifies too"
-            )
-        if not (argument / EXPERIMENT).is_file():
-            raise FileNotFoundError(
-                f"{argument}: run must be a folder with {EXPERIMENT}, not another; give an experiment's TOML file"
-            )
-        return read(argument / EXPERIMENT, overrides), RunFolder(argument)
-    experiment = read(argument, overrides)
-    return experiment, RunFolder(runs_dir / experiment.name)
-
-
-def exported(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[RunFolder, Target]:
-    """Return the run that a command's argument means, or the folder that `convert` wrote, and what it is built for.
-
-    Raises:
-        FileNotFoundError: If it is neither.
-        ValueError: If the experiment is refused.
-    """
-    run = RunFolder(argument)
-    if run.lowered.is_file() and not (argument / EXPERIMENT).exists():
-        return run, Target()
-    settings, run = resolve(argument, runs_dir, overrides)
-    return run, settings.hls

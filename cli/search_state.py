@@ -20,7 +20,7 @@ from bitwright.models import dataset
 from bitwright.models.batches import accuracy
 from bitwright.models.checkpoint import load
 from bitwright.models.dataset import DataSet
-from bitwright.models.network import layer_names, removable_layers
+from bitwright.models.network import layer_names, removable_layers, unactivated_layers
 from bitwright.quant.recipe import Recipe
 
 INPUT_BITS = 8
@@ -85,7 +85,8 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     shape, classes = observed.description.input_shape, observed.description.classes
     model = observed.description.model
     layers = layer_names(model, shape, classes)
-    widest = uniform(layers, wanted.start_bit_width, wanted.start_bit_width, INPUT_BITS)
+    unactivated = unactivated_layers(model, shape, classes)
+    widest = uniform(layers, wanted.start_bit_width, wanted.start_bit_width, INPUT_BITS, unactivated)
     if wanted.max_accumulator_bits is not None:
         widest = widest.model_copy(update={"accumulator_bit_width": wanted.max_accumulator_bits})
     return Search(

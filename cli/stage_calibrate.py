@@ -12,7 +12,8 @@ from rich.table import Table
 from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.cli.console import err, note, out, progress_bar
 from bitwright.cli.experiment import Experiment, changed, named, read
-from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, resolve, write_text
+from bitwright.cli.named_run import resolve
+from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
 from bitwright.cli.stage_train import set_aside, store_experiment, training_finished, training_key
 from bitwright.cli.versions import installed
 from bitwright.quant.recipe import Recipe

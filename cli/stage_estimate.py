@@ -10,7 +10,7 @@ from rich.table import Table
 from bitwright.cli.console import out
 from bitwright.cli.estimate_data import json_text
 from bitwright.cli.experiment import explain
-from bitwright.cli.run_folder import exported
+from bitwright.cli.named_run import exported
 from bitwright.cli.stage_convert import read_graph
 from bitwright.cli.stage_export import load_program
 from bitwright.estimates import network

@@ -13,9 +13,12 @@ from bitwright.cli.versions import installed
 from bitwright.export.program import Program
 from bitwright.hls.verification import Verification
 from bitwright.rtl.design import FACTS, Design, Language, read_design, sources, write_design
+from bitwright.rtl.folded_size import folded_lut_estimates
 from bitwright.rtl.simulation import build_simulation, run_simulation
-from bitwright.rtl.size import lut_estimates
 from bitwright.rtl.tools import ghdl
+
+REUSE_FACTORS = (2, 4, 8, 16, 32, 64)
+"""Offered where a network is too large to unroll."""
 
 
 def rtl(
@@ -24,6 +27,7 @@ def rtl(
     latency_cutoff: float,
     most_lut: int,
     *,
+    reuse_factor: int = 1,
     part: str,
     clock_period_ns: float,
 ) -> tuple[Design, Verification]:
@@ -34,6 +38,7 @@ def rtl(
         language: Of the sources.
         latency_cutoff: A register follows where the delay would be longer, in alkaid's units: some one for each LUT.
         most_lut: Networks whose estimate is above it are refused.
+        reuse_factor: Clocks from one input to the next.
         part: For the vendor's scripts.
         clock_period_ns: For the vendor's scripts.
 
@@ -43,38 +48,65 @@ def rtl(
         OSError: If a file cannot be read or written.
     """
     program = load_program(run)
-    refuse_large(run.lowered, program, most_lut)
+    refuse_large(run.lowered, program, most_lut, reuse_factor)
     run.lock()
     approximate = was_approximate(run)
     run.verification.unlink(missing_ok=True)
-    design = _write(run, program, language, latency_cutoff, part=part, clock_period_ns=clock_period_ns)
+    design = _write(
+        run, program, language, latency_cutoff, reuse_factor=reuse_factor, part=part, clock_period_ns=clock_period_ns
+    )
     _simulate(run, design, again=False)
     return design, judge(run, approximate=approximate)
 
 
-def refuse_large(where: Path, program: Program, most_lut: int) -> None:
-    """Refuse a network that is too large to unroll, before anything is traced.
+def refuse_large(where: Path, program: Program, most_lut: int, reuse_factor: int = 1) -> None:
+    """Refuse a network that is too large, before anything is traced.
 
     Raises:
-        ValueError: With the estimate, and the operations that it comes from.
+        ValueError: With the estimate, the operations that it comes from, and what would do.
     """
-    estimates = lut_estimates(program)
+    estimates = folded_lut_estimates(program, reuse_factor)
     total = round(sum(estimates.values()))
     if total <= most_lut:
         return
     largest = sorted(estimates, key=lambda name: -estimates[name])[:3]
     named = ", ".join(f"{name} {estimates[name]:,.0f}" for name in largest)
+    again = _reuse_that_fits(program, most_lut, reuse_factor)
+    offer = (
+        "" if again is None else f"take an input every {again[0]} clocks (--reuse-factor {again[0]}: {again[1]:,}), "
+    )
+    form = "as unrolled logic" if reuse_factor == 1 else f"used for {reuse_factor} clocks"
     raise ValueError(
-        f"{where}: network must take at most {most_lut:,} LUT as unrolled logic, not an estimated {total:,} ({named}); "
-        f"let hls4ml reuse its multipliers (`bitwright hls`), take fewer bits, or allow it with --most-lut {total}"
+        f"{where}: network must take at most {most_lut:,} LUT {form}, not an estimated {total:,} ({named}); "
+        f"{offer}let hls4ml reuse its multipliers (`bitwright hls`), take fewer bits, or allow it with "
+        f"--most-lut {total}"
     )
 
 
+def _reuse_that_fits(program: Program, most_lut: int, above: int) -> tuple[int, int] | None:
+    """Return the least reuse factor of those tried whose estimate fits, and the estimate."""
+    try:
+        for factor in (one for one in REUSE_FACTORS if one > above):
+            total = round(sum(folded_lut_estimates(program, factor).values()))
+            if total <= most_lut:
+                return factor, total
+    except ValueError:  # it cannot be folded
+        pass
+    return None
+
+
 def _write(
-    run: RunFolder, program: Program, language: Language, latency_cutoff: float, *, part: str, clock_period_ns: float
+    run: RunFolder,
+    program: Program,
+    language: Language,
+    latency_cutoff: float,
+    *,
+    reuse_factor: int,
+    part: str,
+    clock_period_ns: float,
 ) -> Design:
     """Trace and write the design where the program or a setting changed."""
-    settings = (language, repr(latency_cutoff), part, repr(clock_period_ns))
+    settings = (language, repr(latency_cutoff), part, repr(clock_period_ns), str(reuse_factor))
     key = digest(run.lowered, *settings, str(installed()))
     if run.is_current("rtl_design", key, present=[run.rtl], unchanged=[run.rtl / FACTS]):
         note(f"rtl: {run.rtl} is up to date")
@@ -98,6 +130,7 @@ def _write(
             run.rtl,
             language,
             latency_cutoff,
+            reuse_factor=reuse_factor,
             part=part,
             clock_period_ns=clock_period_ns,
             progress=progress,
@@ -165,7 +198,7 @@ def show(run: RunFolder, design: Design) -> None:
     """Print what the design is."""
     table = Table("design", "", title=f"{run.path.name}: {design.language} in {run.rtl}")
     table.add_row("latency", f"{design.latency_cycles} cycles")
-    table.add_row("initiation interval", f"{design.initiation_interval} cycle")
+    table.add_row("initiation interval", f"{design.initiation_interval} cycle{'s' * (design.initiation_interval > 1)}")
     table.add_row("flip-flops", f"{design.register_bits:,}")
     table.add_row("LUT, alkaid's estimate", f"{design.lut_estimate:,.0f}")
     table.add_row("input", f"{design.input.values} values of {design.input.width} bits")

@@ -35,7 +35,7 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     marker, unfinished = run.path / KEY, run.path / "training" / "resume.ckpt"
     whole = all(path.exists() for path in (*finished, marker)) and not unfinished.exists()
     if whole and marker.read_text() == key and not run.is_current("train", key):
-        run.finish("train", key, 0.0, start=_start(experiment, run))  # killed between its last two steps
+        run.finish("train", key, 0.0, (), **_origins(experiment, run))  # killed between its last two steps
     if run.is_current("train", key, present=finished):
         store_experiment(experiment, run)  # its other sections may have changed
         note(f"train: {run.checkpoint} is up to date")
@@ -45,6 +45,8 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     from bitwright.models import dataset  # noqa: PLC0415
     from bitwright.models.batches import accuracy  # noqa: PLC0415
     from bitwright.models.checkpoint import NetworkDescription, load, start_from  # noqa: PLC0415
+    from bitwright.models.distillation import load_teacher  # noqa: PLC0415
+    from bitwright.models.pruning import zeros_of  # noqa: PLC0415
     from bitwright.models.training import train as fit  # noqa: PLC0415
 
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
@@ -54,6 +56,10 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     network = description.build()  # what cannot be built, or started from, is refused before anything is set aside
     if experiment.train.start_from:
         start_from(Path(experiment.train.start_from), network)
+    if experiment.train.keep_zeros:
+        zeros_of(Path(experiment.train.start_from), network)
+    if experiment.train.teacher:
+        load_teacher(experiment.train, description)
     if IS_FIRST_PROCESS:
         set_aside(run, key)
         store_experiment(experiment, run)
@@ -71,14 +77,14 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         f"train: best of {metrics['epochs']} epochs is {metrics['best_epoch'] + 1}; accuracy "
         f"{metrics['validation_accuracy']:.2%} on validation, {accuracy(scores, data.test.labels):.2%} on test"
     )
-    run.finish("train", key, time.monotonic() - started, start=_start(experiment, run))
+    run.finish("train", key, time.monotonic() - started, (), **_origins(experiment, run))
 
 
 def training_finished(experiment: Experiment, run: RunFolder) -> None:
     """Note that the checkpoint in the run's folder is this experiment's: `train` has nothing to do."""
     key = training_key(experiment, run)
     write_text(run.path / KEY, key)
-    run.finish("train", key, 0.0, start=_start(experiment, run))
+    run.finish("train", key, 0.0, (), **_origins(experiment, run))
 
 
 def training_key(experiment: Experiment, run: RunFolder) -> str:
@@ -87,34 +93,39 @@ def training_key(experiment: Experiment, run: RunFolder) -> str:
     A key that a later version adds, with a default that is what was done before, leaves finished trainings as they are.
 
     Raises:
-        FileNotFoundError: If the checkpoint to start from is gone, and the run is not finished.
+        FileNotFoundError: If a checkpoint to start or to learn from is gone, and the run is not finished.
         ValueError: If it is the run's own.
     """
     parts = [experiment.data, experiment.model, experiment.recipe.without_reasons()]
     training = experiment.train.model_copy(update={"logger": "csv"})
-    start = _start(experiment, run)
-    began = [start] if start else []
+    began = [origin for origin in _origins(experiment, run).values() if origin]
     return digest(
         str(experiment.seed), *(part.model_dump_json(exclude_defaults=True) for part in (*parts, training)), *began
     )
 
 
-def _start(experiment: Experiment, run: RunFolder) -> str:
-    """Return the digest of the checkpoint that a training starts from; of a finished one, though the file be gone."""
-    if not experiment.train.start_from:
+def _origins(experiment: Experiment, run: RunFolder) -> dict[str, str]:
+    """Return the digests of the checkpoints that a training starts from and learns from; none where it has none."""
+    train = experiment.train
+    return {"start": _origin("start_from", train.start_from, run), "teacher": _origin("teacher", train.teacher, run)}
+
+
+def _origin(key: str, named: str, run: RunFolder) -> str:
+    """Return the digest of another run's checkpoint; where a training is finished, though the file be gone."""
+    if not named:
         return ""
-    start = Path(experiment.train.start_from)
-    if start.resolve() == run.checkpoint.resolve():
+    path = Path(named)
+    if path.resolve() == run.checkpoint.resolve():
         raise ValueError(
-            f"train.start_from: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name "
+            f"train.{key}: checkpoint must be of another run, not {named!r} itself; give the new one a name "
             "with --set name=..."
         )
-    if start.is_file():
-        return digest(start)
-    known = run.stamp_value("train", "start")
+    if path.is_file():
+        return digest(path)
+    known = run.stamp_value("train", "start" if key == "start_from" else key)
     if not known:
         raise FileNotFoundError(
-            f"train.start_from: checkpoint must be an existing file, not {str(start)!r}; train that network first"
+            f"train.{key}: checkpoint must be an existing file, not {named!r}; train that network first"
         )
     return known
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from bitwright.cli.arguments import DEFAULT, Overrides, RunsDir
+from bitwright.cli.named_run import exported
 from bitwright.cli.page_command import write_and_say
-from bitwright.cli.run_folder import exported
 from bitwright.synth.yosys import Family
 
 Size = Literal["25k", "45k", "85k"]

@@ -74,6 +74,16 @@ def shifted(images: Tensor, shift_pixels: int, generator: torch.Generator) -> Te
     return padded.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2).contiguous()
 
 
+def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror each image ``(B, C, H, W)`` left to right, or not, with equal chance.
+
+    >>> mirrored(torch.ones(1, 1, 4, 4), torch.Generator()).sum()
+    tensor(16.)
+    """
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(chosen[:, None, None, None], images.flip(-1), images)
+
+
 def accuracy(scores: NDArray, labels: NDArray) -> float:  # type: ignore[type-arg]  # any numeric type
     """Return the share of rows ``(N, classes)`` whose largest score is the label's; the first of equal ones counts.
 

@@ -7,6 +7,7 @@ fourth convolution.
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
+from bitwright.models.order import in_order
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
@@ -18,16 +19,17 @@ POOLED = (1, 3)
 class CNV(nn.Module):
     """CNV for images of 32 pixels: 1,542,848 weights for RGB and ten classes.
 
-    Pooling stands behind batch norm and activation, as in FINN. What is pooled, and waits in the pool's line buffer, is
-    then an activation of one or two bits instead of an accumulator of ten or more, and whatever the sign of a batch
-    norm's weight the maximum is of codes: exact without another operation. Of 1-bit activations it is an OR.
+    Unless the settings say another order, pooling stands behind batch norm and activation, as in FINN. What is pooled,
+    and waits in the pool's line buffer, is then an activation of one or two bits instead of an accumulator of ten or
+    more, and whatever the sign of a batch norm's weight the maximum is of codes: exact without another operation. Of
+    1-bit activations it is an OR.
 
     Args:
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
-        settings: Gives ``channel_multiplier``, and ``batch_norm``: whether one stands behind each layer, the last one
-            too. Then no layer has a bias.
+        settings: Gives ``channel_multiplier``, ``widths``, ``batch_norm``: whether one stands behind each layer, the
+            last one too, and the ``order`` of it and the activation. With it no layer has a bias.
 
     Raises:
         ValueError: If the image is not 32x32.
@@ -44,12 +46,14 @@ class CNV(nn.Module):
         if (height, width) != (32, 32):
             raise ValueError(f"model.kind: images of cnv must be 32x32, not {height}x{width}; use kind = 'mlp'")
         bias = not batch_norm
+        self.order = settings.order_or_own()
 
         def norm(n: int) -> nn.Module:
             return BatchNorm(n) if batch_norm else nn.Identity()
 
         self.input = input_quantizer(recipe, 0.0, 1.0)
-        widths = [colours, *(channels * factor for factor in (1, 1, 2, 2, 4, 4))]
+        ordinary = enumerate(channels * factor for factor in (1, 1, 2, 2, 4, 4))
+        widths = [colours, *(settings.width(f"conv{i}", width) for i, width in ordinary)]
         self.convolutions = len(widths) - 1
         for i in range(self.convolutions):
             conv = recipe.layer(f"conv{i}", "first" if i == 0 else "middle")
@@ -59,24 +63,27 @@ class CNV(nn.Module):
             if i in POOLED:
                 setattr(self, f"pool{i}", nn.MaxPool2d(2))
         self.flatten = nn.Flatten()
-        hidden = 8 * channels
+        first, second = settings.width("fc1", 8 * channels), settings.width("fc2", 8 * channels)
         fc1, fc2 = recipe.layer("fc1", "middle"), recipe.layer("fc2", "middle")
-        self.fc1 = dense(fc1, widths[-1], hidden, bias=bias)
-        self.fc1_norm, self.fc1_act = norm(hidden), activation_of(fc1)
-        self.fc2 = dense(fc2, hidden, hidden, bias=bias)
-        self.fc2_norm, self.fc2_act = norm(hidden), activation_of(fc2)
-        self.out = dense(recipe.layer("out", "last"), hidden, classes, bias=bias)
+        self.fc1 = dense(fc1, widths[-1], first, bias=bias)
+        self.fc1_norm, self.fc1_act = norm(first), activation_of(fc1)
+        self.fc2 = dense(fc2, first, second, bias=bias)
+        self.fc2_norm, self.fc2_act = norm(second), activation_of(fc2)
+        self.out = dense(recipe.layer("out", "last"), second, classes, bias=bias)
         self.out_norm = norm(classes)  # on the host: see interface.json
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(N, C, 32, 32)`` to scores ``(N, classes)``."""
         x = self.input(x)
         for i in range(self.convolutions):  # 32 -> 30 -> 28, 14 -> 12 -> 10, 5 -> 3 -> 1 rows and columns
-            x = getattr(self, f"conv{i}")(x)
-            x = getattr(self, f"act{i}")(getattr(self, f"norm{i}")(x))
-            if i in POOLED:
-                x = getattr(self, f"pool{i}")(x)
+            x = in_order(
+                self.order,
+                getattr(self, f"conv{i}")(x),
+                norm=getattr(self, f"norm{i}"),
+                activation=getattr(self, f"act{i}"),
+                pool=getattr(self, f"pool{i}") if i in POOLED else None,
+            )
         x = self.flatten(x)  # (N, 4 * channels)
-        x = self.fc1_act(self.fc1_norm(self.fc1(x)))  # (N, 8 * channels)
-        x = self.fc2_act(self.fc2_norm(self.fc2(x)))  # (N, 8 * channels)
+        x = in_order(self.order, self.fc1(x), norm=self.fc1_norm, activation=self.fc1_act)  # (N, 8 * channels)
+        x = in_order(self.order, self.fc2(x), norm=self.fc2_norm, activation=self.fc2_act)  # (N, 8 * channels)
         return self.out_norm(self.out(x))  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ takes the maximum, the second convolution sees all six channels, and the first o
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
+from bitwright.models.order import ends_in_norm, in_order
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
@@ -15,15 +16,16 @@ from bitwright.quant.recipe import Recipe
 class LeNet5(nn.Module):
     """LeNet-5 for square images of 28 or 32 pixels.
 
-    Pooling stands before batch norm and activation: the maximum of whole numbers loses nothing in a binary network,
-    where the maximum of signs would.
+    Unless the settings say another order, pooling stands before batch norm and activation: the maximum of whole numbers
+    loses nothing in a binary network, where the maximum of signs would.
 
     Args:
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
-        settings: Gives ``channel_multiplier``, the factor on 6 and 16, and ``batch_norm``: whether one stands before
-            each activation. Then the hidden layers have no bias.
+        settings: Gives ``channel_multiplier``, the factor on 6 and 16, ``widths``: of single layers, ``batch_norm``:
+            whether one stands at each activation, and the ``order`` of the two. With it the hidden layers have no
+            bias.
 
     Raises:
         ValueError: If the image is not 28x28 or 32x32.
@@ -41,8 +43,10 @@ class LeNet5(nn.Module):
             raise ValueError(
                 f"model.kind: images of lenet5 must be 28x28 or 32x32, not {height}x{width}; use kind = 'mlp'"
             )
-        first, second = settings.channels(6), settings.channels(16)
+        first, second = settings.width("conv1", settings.channels(6)), settings.width("conv2", settings.channels(16))
+        third, fourth = settings.width("fc1", 120), settings.width("fc2", 84)
         bias = not batch_norm
+        self.order = settings.order_or_own()
 
         def norm(n: int) -> nn.Module:
             return BatchNorm(n) if batch_norm else nn.Identity()
@@ -55,19 +59,20 @@ class LeNet5(nn.Module):
         self.conv2 = conv2d(conv2, first, second, 5, bias=bias)
         self.pool2, self.norm2, self.act2 = nn.MaxPool2d(2), norm(second), activation_of(conv2)
         self.flatten = nn.Flatten()
-        self.fc1 = dense(fc1, second * 25, 120, bias=bias)
-        self.norm3, self.act3 = norm(120), activation_of(fc1)
-        self.fc2 = dense(fc2, 120, 84, bias=bias)
-        self.norm4, self.act4 = norm(84), activation_of(fc2)
-        binary = out.weight_bit_width == 1
-        self.out = dense(out, 84, classes, bias=not binary)
-        self.out_norm = BatchNorm(classes) if binary and batch_norm else nn.Identity()
+        self.fc1 = dense(fc1, second * 25, third, bias=bias)
+        self.norm3, self.act3 = norm(third), activation_of(fc1)
+        self.fc2 = dense(fc2, third, fourth, bias=bias)
+        self.norm4, self.act4 = norm(fourth), activation_of(fc2)
+        unbiased = out.weight_bit_width == 1 or (batch_norm and ends_in_norm(self.order))  # a bias needs codes before
+        self.out = dense(out, fourth, classes, bias=not unbiased)
+        self.out_norm = BatchNorm(classes) if unbiased and batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images ``(N, C, H, W)`` to scores ``(N, classes)``."""
-        x = self.act1(self.norm1(self.pool1(self.conv1(self.input(x)))))  # (N, 6, 14, 14)
-        x = self.act2(self.norm2(self.pool2(self.conv2(x))))  # (N, 16, 5, 5)
+        order, x = self.order, self.conv1(self.input(x))
+        x = in_order(order, x, norm=self.norm1, activation=self.act1, pool=self.pool1)  # (N, 6, 14, 14)
+        x = in_order(order, self.conv2(x), norm=self.norm2, activation=self.act2, pool=self.pool2)  # (N, 16, 5, 5)
         x = self.flatten(x)  # (N, 400)
-        x = self.act3(self.norm3(self.fc1(x)))  # (N, 120)
-        x = self.act4(self.norm4(self.fc2(x)))  # (N, 84)
+        x = in_order(order, self.fc1(x), norm=self.norm3, activation=self.act3)  # (N, 120)
+        x = in_order(order, self.fc2(x), norm=self.norm4, activation=self.act4)  # (N, 84)
         return self.out_norm(self.out(x))  # type: ignore[no-any-return]

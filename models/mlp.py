@@ -3,7 +3,8 @@
 References: Umuroglu et al., FINN, arXiv:1612.07119 (SFC, LFC); FINN's bnn_pynq examples (TFC, 64 wide).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ class MLP(nn.Module):
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
         batch_norm: Whether a batch norm stands before each activation. Then the hidden layers have no bias.
+        own_widths: Of hidden layers by their names, where they are not those of ``hidden``.
         input_range: Smallest and largest value of the input.
 
     >>> import torch
@@ -36,13 +38,14 @@ class MLP(nn.Module):
         recipe: Recipe,
         *,
         batch_norm: bool = True,
+        own_widths: Mapping[str, int] = MappingProxyType({}),
         input_range: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__()
         self.input = input_quantizer(recipe, *input_range)
         self.flatten = nn.Flatten()
         self.hidden_layers = len(hidden)
-        widths = [in_features, *hidden]
+        widths = [in_features, *(own_widths.get(f"fc{i}", width) for i, width in enumerate(hidden))]
         for i in range(len(hidden)):
             layer = recipe.layer(f"fc{i}", "first" if i == 0 else "middle")
             if layer.weight_bit_width == LEFT_OUT:

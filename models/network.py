@@ -8,13 +8,20 @@ from bitwright.models.cnn import CNN
 from bitwright.models.cnv import CNV
 from bitwright.models.lenet5 import LeNet5
 from bitwright.models.mlp import MLP
+from bitwright.models.mobilenet_v2 import MobileNetV2
+from bitwright.models.resnet import ResNet
 from bitwright.models.settings import ModelSettings
+from bitwright.models.vgg_small import VGGSmall
 from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 IMAGE_NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int, Recipe, ModelSettings], nn.Module]] = {
     "cnn": CNN,
     "cnv": CNV,
     "lenet5": LeNet5,
+    "mobilenet_v2": MobileNetV2,
+    "resnet20": ResNet,
+    "resnet8": ResNet,
+    "vgg_small": VGGSmall,
 }
 """Networks of images ``(C, H, W)`` by their kind."""
 
@@ -44,7 +51,16 @@ def build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...],
         )
     if recipe.layers:
         _check_layers(settings, recipe, input_shape, classes)
-    return _build(settings, recipe, input_shape, classes)
+    if settings.widths:
+        _check_widths(settings, input_shape, classes)
+    network = _build(settings, recipe, input_shape, classes)
+    for name in _unactivated(network):
+        if name in recipe.layers and recipe.layers[name].activation_bit_width is not None:
+            raise ValueError(
+                f"recipe.layers.{name}.activation_bit_width: key must be of a layer with an activation behind it, "
+                "not of one whose output is only added to another's; delete it"
+            )
+    return network
 
 
 def layer_names(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
@@ -55,6 +71,15 @@ def layer_names(settings: ModelSettings, input_shape: tuple[int, ...], classes: 
     """
     network = _build(settings, Recipe.floating(), input_shape, classes)
     return tuple(name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d))
+
+
+def unactivated_layers(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
+    """Return the names of the layers of a float or fixed-point network, but the last, that no activation follows.
+
+    >>> unactivated_layers(ModelSettings(kind="resnet8"), (3, 32, 32), 10)
+    ('block1_shortcut', 'block2_shortcut')
+    """
+    return _unactivated(_build(settings, Recipe.floating(), input_shape, classes))
 
 
 def removable_layers(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
@@ -68,6 +93,10 @@ def removable_layers(settings: ModelSettings, input_shape: tuple[int, ...], clas
     network = _build(settings, Recipe.floating(), input_shape, classes)
     layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     return tuple(name for name, layer in layers[:-1] if layer.in_features == layer.out_features)
+
+
+def _unactivated(network: nn.Module) -> tuple[str, ...]:
+    return getattr(network, "unactivated", ())
 
 
 def _check_layers(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...], classes: int) -> None:
@@ -84,6 +113,16 @@ def _check_layers(settings: ModelSettings, recipe: Recipe, input_shape: tuple[in
             raise ValueError(
                 f"recipe.layers.{name}.weight_bit_width: width must be 1 to 16, not 0; only hidden layers of an MLP "
                 "can be left out"
+            )
+
+
+def _check_widths(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> None:
+    names = layer_names(settings, input_shape, classes)[:-1]
+    for name in settings.widths:
+        if name not in names:
+            raise ValueError(
+                f"model.widths: layer must be one of {', '.join(names)}, not {name!r}; rename it (the last layer has "
+                "one output a class)"
             )
 
 
@@ -105,5 +144,6 @@ def _build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...]
         classes,
         recipe,
         batch_norm=settings.batch_norm,
+        own_widths=settings.widths,
         input_range=(0.0, 1.0) if images else STANDARDISED_RANGE,
     )

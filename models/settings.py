@@ -1,19 +1,39 @@
 """What a person may say about data, network and training. Imports no torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
-Kind = Literal["mlp", "cnn", "lenet5", "cnv"]
+Kind = Literal["mlp", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "mobilenet_v2"]
 
-IMAGE_SIDES: Mapping[Kind, tuple[int, ...]] = {"cnn": (8, 28, 32), "lenet5": (28, 32), "cnv": (32,)}
+IMAGE_SIDES: Mapping[Kind, tuple[int, ...]] = {
+    "cnn": (8, 28, 32),
+    "lenet5": (28, 32),
+    "cnv": (32,),
+    "vgg_small": (8, 28, 32),
+    "resnet8": (8, 28, 32),
+    "resnet20": (8, 28, 32),
+    "mobilenet_v2": (8, 28, 32),
+}
 """Rows and columns of the images that a network takes; the kinds left out take any input."""
+
+Order = Literal["pool_norm_activation", "norm_activation_pool", "pool_activation_norm", "activation_pool_norm"]
+
+OWN_ORDERS: Mapping[Kind, Order] = {
+    "cnn": "pool_norm_activation",
+    "lenet5": "pool_norm_activation",
+    "cnv": "norm_activation_pool",
+}
+"""Of the networks whose order can be chosen: the one that they have if none is."""
+
+CHAINS: tuple[Kind, ...] = ("mlp", "cnn", "lenet5", "cnv", "vgg_small")
+"""Networks in which each layer's outputs go to the next layer alone: any of them but the last may be narrower."""
 
 
 class DataSettings(BaseModel):
@@ -35,14 +55,17 @@ class ModelSettings(BaseModel):
 
     model_config = FROZEN
 
-    kind: Kind = Field("mlp", description='"mlp", "cnn", "lenet5" or "cnv".')
+    kind: Kind = Field(
+        "mlp",
+        description='"mlp", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20" or "mobilenet_v2".',
+    )
     hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
         (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
     )
     channel_multiplier: Annotated[float, Field(gt=0, le=64)] = Field(
         1.0,
         description="Factor on the 8 channels of the small CNN, on those of LeNet-5's two convolutions, and on every "
-        "width of CNV, rounded to whole channels.",
+        "width of the larger networks, rounded to whole channels.",
     )
     batch_norm: bool = Field(
         default=True,
@@ -50,6 +73,59 @@ class ModelSettings(BaseModel):
             "Batch normalisation before every activation, and after the last layer of a binary network and of CNV."
         ),
     )
+    order: Order | None = Field(
+        None,
+        description='What follows the layers of "cnn", "lenet5" and "cnv", in which order; the network\'s own, if left '
+        "out. Where the batch norm comes last, the next layer sees its results, and the network can be trained and "
+        "studied but not exported: see docs/training.md.",
+    )
+
+    @model_validator(mode="after")
+    def _order_is_of_this_kind(self) -> Self:
+        if self.order is not None and self.kind not in OWN_ORDERS:
+            raise ValueError(
+                f"order: value must be left out for kind = {self.kind!r}, not {self.order!r}; "
+                f"it is for {', '.join(OWN_ORDERS)}"
+            )
+        return self
+
+    def order_or_own(self) -> Order:
+        """Return the order of a network that has one.
+
+        >>> ModelSettings(kind="cnv").order_or_own()
+        'norm_activation_pool'
+        """
+        return self.order or OWN_ORDERS[self.kind]
+
+    shortcut: Literal["quantized", "real"] = Field(
+        "quantized",
+        description='What the residual networks add: both branches on one grid of integers ("quantized"), or in float '
+        '("real"), as published for binary networks; only the former is lowered.',
+    )
+    shortcut_bit_width: Annotated[int, Field(ge=2, le=16)] = Field(
+        8,
+        description="Bits of what the residual networks add, and of their average over the image, where the recipe is "
+        "not float.",
+    )
+    depthwise_bit_width: Annotated[int, Field(ge=1, le=16)] | None = Field(
+        None,
+        description="Bits of MobileNetV2's depthwise weights, where [recipe.layers] does not name the layer and the "
+        "recipe is not float; those of the recipe, if left out.",
+    )
+    widths: Mapping[str, Annotated[int, Field(gt=0, le=65536)]] = Field(
+        {},
+        description="Outputs of single layers but the last, by their names, where they are not the network's own; "
+        "`bitwright prune` writes what is left of pruned channels here. Not for networks with branches.",
+    )
+
+    @model_validator(mode="after")
+    def _widths_are_of_a_chain(self) -> Self:
+        if self.widths and self.kind not in CHAINS:
+            raise ValueError(
+                f"widths: value must be left out for kind = {self.kind!r}, not {dict(self.widths)!r}; it is for "
+                f"{', '.join(CHAINS)}"
+            )
+        return self
 
     def channels(self, ordinary: int) -> int:
         """Return the channels that a layer has where the network's ordinary form has so many.
@@ -58,6 +134,14 @@ class ModelSettings(BaseModel):
         3
         """
         return max(1, round(ordinary * self.channel_multiplier))
+
+    def width(self, layer: str, ordinary: int) -> int:
+        """Return the outputs of a layer that has so many where ``widths`` does not name it.
+
+        >>> ModelSettings(widths={"fc0": 48}).width("fc0", 64), ModelSettings().width("fc0", 64)
+        (48, 64)
+        """
+        return self.widths.get(layer, ordinary)
 
 
 class TrainSettings(BaseModel):
@@ -79,10 +163,54 @@ class TrainSettings(BaseModel):
     shift_pixels: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="Augmentation: each image moved by up to so many pixels each way, filled with zeros."
     )
+    flip: bool = Field(default=False, description="Augmentation: half of the images mirrored, left to right.")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of each label that is spread over all classes, for cross_entropy."
+    )
     start_from: str = Field(
         "",
         description="Checkpoint whose weights the training starts from, as far as the networks have the same; of a "
         "float run, say. Empty: random weights.",
+    )
+    keep_zeros: bool = Field(
+        default=False,
+        description="Whether weights that are zero in start_from's checkpoint stay zero: how a pruned network is "
+        "trained further.",
+    )
+    batch_norm_batches: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Training batches from which the batch norms' statistics are taken anew before each validation, "
+        "which steadies networks of few bits; 0: the running ones.",
+    )
+    learn_scales: bool = Field(
+        default=True,
+        description="Whether the scales of the quantisers are trained too. false: they stay where calibration or the "
+        "first batches put them; a power of two that training moves doubles or halves at once.",
+    )
+    float_weights_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="Share of the epochs in which only the activations are quantised; the weights follow. 0: both from "
+        "the start.",
+    )
+    teacher: str = Field(
+        "", description="Checkpoint of a network whose scores this one learns too (distillation). Empty: none."
+    )
+    distillation_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="Weight of the teacher's scores in the loss; the labels have the rest."
+    )
+    distillation_temperature: Annotated[float, Field(gt=0)] = Field(
+        4.0, description="What both networks' scores are divided by before they are compared."
+    )
+    distillation_layers: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="Layers whose outputs are drawn to the teacher's too, such as norm3; both networks have them."
+    )
+    distillation_feature_weight: NotNegative = Field(
+        1.0, description="Weight of these layers in the loss, beside scores and labels."
+    )
+    keep: Literal["accuracy", "loss", "last"] = Field(
+        "accuracy",
+        description='Epoch whose weights are kept: that of the highest validation "accuracy" or the lowest validation '
+        '"loss", the later of equal ones, or the "last".',
     )
     early_stop_epochs: Annotated[int, Field(ge=0)] = Field(
         0, description="Stop when validation accuracy has not risen for so many epochs; 0: never."
@@ -95,3 +223,11 @@ class TrainSettings(BaseModel):
     )
     devices: Positive = Field(1, description="Devices (on the CPU: processes) that train side by side.")
     nodes: Positive = Field(1, description="Machines that train side by side (as Lightning's num_nodes).")
+
+    @model_validator(mode="after")
+    def _zeros_come_from_somewhere(self) -> Self:
+        if self.keep_zeros and not self.start_from:
+            raise ValueError(
+                "keep_zeros: value must be false where start_from is empty, not true; name the pruned checkpoint there"
+            )
+        return self

@@ -6,7 +6,8 @@ import logging
 import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from bitwright.models.batches import evaluation_batches, shifted, training_batches
-from bitwright.models.checkpoint import NetworkDescription, save, start_from
+from bitwright.models.batch_norm_statistics import take_statistics
+from bitwright.models.batches import evaluation_batches, mirrored, shifted, training_batches
+from bitwright.models.checkpoint import SCALE, NetworkDescription, save, start_from
 from bitwright.models.dataset import DataSet
+from bitwright.models.distillation import Teacher, load_teacher, plain, watch
+from bitwright.models.progressive import keep_weights_float
+from bitwright.models.pruning import keep_zero, zeros_of
 from bitwright.models.settings import TrainSettings
 from bitwright.models.training_state import EpochLines, KeepBest, ResumePoint, StopEarly
-from bitwright.quant.brevitas_layers import STATISTICS_BATCHES, clip_latent_weights
+from bitwright.quant.brevitas_activations import STATISTICS_BATCHES
+from bitwright.quant.latent_weights import clip_latent_weights
+from bitwright.quant.sign_gradient import set_progress
 
 
 class Classifier(L.LightningModule):
@@ -35,10 +42,23 @@ class Classifier(L.LightningModule):
         settings: How to train.
         data: Train and validation parts are used.
         seed: Gives order and augmentation of every epoch.
+        teacher: A network that it learns from, beside the labels.
+        zeros: Where the weights of a pruned network stay zero, as `zeros_of` returns it.
     """
 
-    def __init__(self, network: nn.Module, settings: TrainSettings, data: DataSet, seed: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: TrainSettings,
+        data: DataSet,
+        seed: int,
+        teacher: Teacher | None = None,
+        zeros: Mapping[str, Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self.zeros = dict(zeros or {})
+        self.teacher = teacher
+        self.features = watch(network, settings.distillation_layers if teacher else ())
         self.network = network
         self.settings = settings
         self.data = data
@@ -62,11 +82,14 @@ class Classifier(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch ``(B, ...), (B,)``."""
         inputs, labels = batch
-        if self.settings.shift_pixels and inputs.dim() == 4:
-            step = self.trainer.global_step * self.trainer.world_size + self.trainer.global_rank
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-            inputs = shifted(inputs.cpu(), self.settings.shift_pixels, generator).to(inputs.device)
-        loss = self._loss(self.network(inputs), labels)
+        if inputs.dim() == 4:
+            inputs = self._augmented(inputs)
+        scores = self.network(inputs)
+        loss = self._loss(scores, labels, self.settings.label_smoothing)
+        if self.teacher is not None:
+            divergence, apart = self.teacher.loss(inputs, scores, self.features)
+            share = self.settings.distillation_weight
+            loss = (1 - share) * loss + share * divergence + self.settings.distillation_feature_weight * apart
         if not torch.isfinite(loss):
             raise ValueError(
                 f"train: loss of step {self.trainer.global_step} must be finite, not {float(loss.detach())}; "
@@ -75,9 +98,23 @@ class Classifier(L.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True)
         return loss
 
+    def on_train_epoch_start(self) -> None:
+        """Leave the weights float, as long as the settings say; tell gradients that follow the training where it is."""
+        floating = self.current_epoch < self.settings.float_weights_share * self.settings.epochs
+        keep_weights_float(self.network, floating=floating)
+        set_progress(self.network, self.current_epoch / self.settings.epochs)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate the network as it will be: with its weights quantised, and the statistics of these weights."""
+        keep_weights_float(self.network, floating=False)
+        if self.settings.batch_norm_batches:
+            batches = islice(self._plain_batches(), self.settings.batch_norm_batches)
+            take_statistics(self.network, (inputs.to(self.device) for inputs, _ in batches))
+
     def on_train_batch_end(self, *_: object) -> None:
-        """Keep the latent weights of binary layers where they can still change sign."""
+        """Keep the latent weights of binary layers where they can still change sign, and pruned weights zero."""
         clip_latent_weights(self.network)
+        keep_zero(self.network, self.zeros)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log accuracy and loss of one batch."""
@@ -89,7 +126,9 @@ class Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own union of nine types
         """Return the optimiser and its schedule, one step a batch."""
-        settings, parameters = self.settings, self.network.parameters()
+        settings = self.settings
+        named = self.network.named_parameters()
+        parameters = [value for name, value in named if settings.learn_scales or not name.endswith(SCALE)]
         optimizer: torch.optim.Optimizer
         if settings.optimizer == "adam":
             optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -110,9 +149,23 @@ class Classifier(L.LightningModule):
                 schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+    def _plain_batches(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Return training batches of all processes, as every epoch of the same seed begins."""
+        return training_batches(self.data.train, self.data.input_scale, self.settings.batch_size, self.seed)
+
+    def _augmented(self, images: Tensor) -> Tensor:
+        """Return the images ``(B, C, H, W)`` moved and mirrored, by the seed and the step alone."""
+        settings = self.settings
+        if not (settings.shift_pixels or settings.flip):
+            return images
+        step = self.trainer.global_step * self.trainer.world_size + self.trainer.global_rank
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        moved = shifted(images.cpu(), settings.shift_pixels, generator)
+        return (mirrored(moved, generator) if settings.flip else moved).to(images.device)
+
+    def _loss(self, scores: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         if self.settings.loss == "cross_entropy":
-            return F.cross_entropy(scores, labels)
+            return F.cross_entropy(plain(scores), labels, label_smoothing=smoothing)
         signs = 2.0 * F.one_hot(labels, scores.shape[1]) - 1.0
         return torch.clamp(1.0 - signs * scores, min=0.0).square().mean()
 
@@ -143,7 +196,8 @@ def train(
         What stands in ``metrics.json``: ``best_epoch``, ``validation_accuracy``, ``epochs``, ``history``, ``seconds``.
 
     Raises:
-        ValueError: If the loss ceases to be finite, or the state to resume from cannot be read.
+        ValueError: If the loss ceases to be finite, the state to resume from cannot be read, or the teacher does not
+            fit.
         KeyboardInterrupt: If the user interrupted it; what was trained is kept.
         OSError: If the folder cannot be written.
     """
@@ -155,8 +209,10 @@ def train(
     state.mkdir(parents=True, exist_ok=True)
     resume = ResumePoint(state / "resume.ckpt")
     network = description.build().train()  # networks share a module of Brevitas', which another may have left in eval
-    classifier = Classifier(network, settings, data, seed)
-    best = KeepBest(folder / "checkpoint.safetensors", lambda path: save(path, network, description))
+    teacher = load_teacher(settings, description) if settings.teacher else None
+    zeros = zeros_of(Path(settings.start_from), network) if settings.keep_zeros else {}
+    classifier = Classifier(network, settings, data, seed, teacher, zeros)
+    best = KeepBest(folder / "checkpoint.safetensors", lambda path: save(path, network, description), settings.keep)
     callbacks: list[Callback] = [best, resume]
     if settings.early_stop_epochs:
         callbacks.append(StopEarly("validation_accuracy", mode="max", patience=settings.early_stop_epochs))

@@ -1,27 +1,33 @@
 """What survives of a training when its process is killed: the best weights so far, and where to go on."""
 
+import math
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 
 class KeepBest(Callback):
-    """Saves the weights of the epoch with the highest validation accuracy, the later of equal ones.
+    """Saves the weights of the best epoch, the later of equal ones.
 
     Args:
         path: Where to save.
         save: Writes the weights to a path, whole or not at all.
+        keep: What the best epoch is: that of the highest validation accuracy, of the lowest validation loss, the last.
     """
 
-    def __init__(self, path: Path, save: Callable[[Path], None]) -> None:
+    def __init__(
+        self, path: Path, save: Callable[[Path], None], keep: Literal["accuracy", "loss", "last"] = "accuracy"
+    ) -> None:
         self.path = path
         self.save = save
+        self.keep = keep
+        self.best = -math.inf
         self.accuracy = -1.0
         self.epoch = -1
         self.history: list[dict[str, float]] = []
@@ -30,18 +36,22 @@ class KeepBest(Callback):
         """Note the epoch's figures, and save if it is the best."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.history.append({"epoch": trainer.current_epoch, **figures})
-        if figures["validation_accuracy"] >= self.accuracy:
+        merits = {"accuracy": figures["validation_accuracy"], "loss": -figures["validation_loss"], "last": math.inf}
+        if merits[self.keep] >= self.best:
+            self.best = merits[self.keep]
             self.accuracy, self.epoch = figures["validation_accuracy"], trainer.current_epoch
             if trainer.is_global_zero:
                 self.save(self.path)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training must know."""
-        return {"accuracy": self.accuracy, "epoch": self.epoch, "history": self.history}
+        return {"best": self.best, "accuracy": self.accuracy, "epoch": self.epoch, "history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
-        self.accuracy, self.epoch, self.history = (state_dict[key] for key in ("accuracy", "epoch", "history"))
+        self.best, self.accuracy, self.epoch, self.history = (
+            state_dict[key] for key in ("best", "accuracy", "epoch", "history")
+        )
 
 
 class StopEarly(EarlyStopping):

@@ -1,6 +1,7 @@
 """`bitwright calibrate`: from a float run to a fixed-point one, as a user goes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from bitwright.cli.run_folder import EXPERIMENT
 from bitwright.models import dataset
 from bitwright.models.batches import accuracy
-from bitwright.models.checkpoint import load
+from bitwright.models.checkpoint import NetworkDescription, load, save
+from bitwright.models.settings import ModelSettings
+from bitwright.quant.recipe import Recipe
 
 FOUR = ("--weight-bit-width", "4", "--activation-bit-width", "4")
 
@@ -118,12 +121,13 @@ def test_training_of_the_same_name_is_kept(float_run: Path, fixed_run: Path, bit
     assert (fixed_run / "previous" / "1" / "checkpoint.safetensors").read_bytes() == before
 
 
-def test_training_cannot_start_from_itself(fixed_run: Path, bitwright: Bitwright) -> None:
+@pytest.mark.parametrize("key", ["start_from", "teacher"])
+def test_training_cannot_start_or_learn_from_itself(key: str, fixed_run: Path, bitwright: Bitwright) -> None:
     start = fixed_run / "checkpoint.safetensors"
-    outcome = bitwright("train", fixed_run, "--set", f"train.start_from={start}")
+    outcome = bitwright("train", fixed_run, "--set", f"train.{key}={start}")
     assert outcome.status == 2
     assert outcome.err == (
-        f"train.start_from: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name with "
+        f"train.{key}: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name with "
         "--set name=...\n"
     )
     assert start.is_file()
@@ -137,6 +141,34 @@ def test_checkpoint_that_fits_nowhere_empties_nothing(fixed_run: Path, tmp_path:
     assert "checkpoint must have a layer of the network that it starts, not none" in outcome.err
     assert (fixed_run / "checkpoint.safetensors").is_file()
     assert not (fixed_run / "previous").exists()
+
+
+def test_another_teacher_trains_anew(float_run: Path, fixed_run: Path, tmp_path: Path, bitwright: Bitwright) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    shutil.copy(float_run / "checkpoint.safetensors", teacher)
+    learning: list[str | Path] = ["train", fixed_run / EXPERIMENT, "--runs-dir", tmp_path, "--set", "name=taught"]
+    learning += ["--set", "train.epochs=1", "--set", f"train.teacher={teacher}"]
+    assert bitwright(*learning).status == 0
+    first = (tmp_path / "taught" / "checkpoint.safetensors").read_bytes()
+    assert "is up to date" in bitwright(*learning).err
+    shutil.copy(fixed_run / "checkpoint.safetensors", teacher)
+    assert bitwright(*learning).status == 0
+    assert (tmp_path / "taught" / "checkpoint.safetensors").read_bytes() != first
+
+
+def test_teacher_of_another_kind_of_input_empties_nothing(
+    fixed_run: Path, tmp_path: Path, bitwright: Bitwright
+) -> None:
+    description = NetworkDescription(ModelSettings(hidden=(4,)), Recipe.floating(), (16,), 5)
+    teacher = tmp_path / "jets.safetensors"
+    save(teacher, description.build(), description)
+    outcome = bitwright("train", fixed_run, "--set", f"train.teacher={teacher}")
+    assert (outcome.status, outcome.err) == (
+        2,
+        f"{teacher}: input of the teacher must be (1, 8, 8) as the student's, not (16,); name another in "
+        "train.teacher\n",
+    )
+    assert (fixed_run / "checkpoint.safetensors").is_file()
 
 
 def test_finished_training_needs_its_start_no_more(float_run: Path, bitwright: Bitwright) -> None:

@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from bitwright.cli.experiment import Experiment, read, sections
+from bitwright.models.settings import Kind
 
+KINDS = " or ".join(", ".join(map(repr, get_args(Kind))).rsplit(", ", 1))
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
 
 
@@ -118,7 +121,7 @@ def test_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, t
             "[data]\nvalidation_fraction = 0.7",
             "data.validation_fraction: value must be less than or equal to 0.5, not 0.7",
         ),
-        ('[model]\nkind = "lenet"', "model.kind: value must be 'mlp', 'cnn', 'lenet5' or 'cnv', not 'lenet'"),
+        ('[model]\nkind = "lenet"', f"model.kind: value must be {KINDS}, not 'lenet'"),
         ("[model]\nhidden = 64", "model.hidden: value must be a list, not 64"),
         ("[model]\nhidden = []", "model.hidden: value must be a list of one value or more, not []"),
         ("[model]\nhidden = [8, -1]", "model.hidden.1: value must be greater than 0, not -1"),

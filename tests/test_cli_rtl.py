@@ -12,9 +12,14 @@ from road import Bitwright
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_export import run_level, save_array, write_lowered
 from bitwright.cli.stage_hls import judge
+from bitwright.cli.stage_rtl import refuse_large
 from bitwright.export.interface import input_codes
 from bitwright.export.lower import lower
+from bitwright.export.operations import Dense, Input
+from bitwright.export.program import Program
 from bitwright.export.qonnx_file import save
+from bitwright.quant.fixed_point import FixedPoint
+from bitwright.rtl.folded_size import folded_lut_estimates
 
 BODY = (
     "[in] q = Quant (x, half, zero, four) [w] v = Quant (w, half, zero, three) [fc] m = MatMul (q, v) "
@@ -73,6 +78,19 @@ def test_design_is_simulated_and_joins_the_verdict(run: RunFolder, bitwright: Bi
     assert (run.path / "rtl.edited.2" / "src" / "network_wrapper.v").read_text() == inverted
 
 
+def test_logic_used_clock_after_clock_joins_the_verdict(run: RunFolder, bitwright: Bitwright) -> None:
+    outcome = bitwright("rtl", run.path, "--reuse-factor", "3")
+    assert outcome.status == 0, outcome.err
+    assert re.search(r"initiation interval +│ 3 cycles", outcome.out)
+    level = json.loads(run.verification.read_text())["levels"]["rtl"]
+    assert (level["compared"], level["different"]) == (360, 0)
+    design = json.loads((run.rtl / "design.json").read_text())
+    assert design["initiation_interval"] == 3
+
+    assert bitwright("rtl", run.path).status == 0
+    assert json.loads((run.rtl / "design.json").read_text())["initiation_interval"] == 1
+
+
 def test_outputs_of_another_programs_design_are_left_out(run: RunFolder) -> None:
     outputs = np.load(run.output("program"))
     save_array(run.output("rtl"), outputs + 1)
@@ -96,6 +114,22 @@ def test_network_that_is_too_large_is_refused_with_its_estimate(run: RunFolder, 
     )
     assert [part.split()[0] for part in named[1].split(", ")] == ["fc", "act", "out"]
     assert not run.rtl.exists()
+
+
+def test_reuse_factor_that_fits_is_offered() -> None:
+    weight = np.random.default_rng(1).integers(-31, 32, (24, 16))
+    code = FixedPoint(6, 6)
+    program = Program((Input("x", "", (24,), code), Dense("fc", "x", weight, code, None)))
+    unrolled, again = (folded_lut_estimates(program, factor) for factor in (1, 2))
+    total, less = (round(sum(estimates.values())) for estimates in (unrolled, again))
+    with pytest.raises(ValueError, match="must take at most") as refusal:
+        refuse_large(Path("net"), program, less)
+    assert str(refusal.value) == (
+        f"net: network must take at most {less:,} LUT as unrolled logic, not an estimated {total:,} (fc {total:,}); "
+        f"take an input every 2 clocks (--reuse-factor 2: {less:,}), let hls4ml reuse its multipliers "
+        f"(`bitwright hls`), take fewer bits, or allow it with --most-lut {total}"
+    )
+    refuse_large(Path("net"), program, less, reuse_factor=2)
 
 
 def test_pipeline_of_no_delay_is_refused(run: RunFolder, bitwright: Bitwright) -> None:

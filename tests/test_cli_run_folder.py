@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.cli.run_folder import RunFolder, digest, resolve, write_text
+from bitwright.cli.named_run import resolve
+from bitwright.cli.run_folder import RunFolder, digest, write_text
 
 
 def test_stage_is_current_only_with_its_key_and_its_results(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bitwright.models.batches import accuracy, evaluation_batches, shifted, training_batches
+from bitwright.models.batches import accuracy, evaluation_batches, mirrored, shifted, training_batches
 from bitwright.models.dataset import Split
 
 
@@ -98,6 +98,14 @@ def test_every_move_within_the_limit_happens() -> None:
     corner[:, :, 2, 2] = 1.0
     found = shifted(corner, 1, torch.Generator().manual_seed(1)).flatten(1).argmax(dim=1)
     assert set(found.tolist()) == {row * 5 + column for row in (1, 2, 3) for column in (1, 2, 3)}
+
+
+def test_about_half_of_the_images_are_mirrored_left_to_right_whole() -> None:
+    images = torch.arange(400 * 2 * 3 * 4, dtype=torch.float32).reshape(400, 2, 3, 4)
+    found = mirrored(images, torch.Generator().manual_seed(1))
+    same = (found == images).flatten(1).all(dim=1)
+    assert torch.equal(found[~same], images[~same][..., [3, 2, 1, 0]])
+    assert 150 < int(same.sum()) < 250
 
 
 def test_accuracy_counts_the_first_of_equal_scores() -> None:

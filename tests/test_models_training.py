@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from bitwright.models import training
-from bitwright.models.batches import SplitBatches
-from bitwright.models.checkpoint import NetworkDescription, load
+from bitwright.models.batches import SplitBatches, training_batches
+from bitwright.models.checkpoint import SCALE, NetworkDescription, load
 from bitwright.models.dataset import DataSet
 from bitwright.models.dataset import load as load_data
 from bitwright.models.settings import ModelSettings, TrainSettings
@@ -150,6 +150,34 @@ def test_training_goes_on_where_it_failed(
     assert trained(tmp_path / "failed", settings) == whole
 
 
+def test_gradients_are_told_the_share_of_the_epochs_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(training, "set_progress", lambda _, progress: told.append(progress))
+    with monkeypatch.context() as patched:
+        interrupt(patched, 1, OSError("disk"))
+        with pytest.raises(OSError, match=r"^disk$"):
+            trained(tmp_path)
+    trained(tmp_path)
+    assert told == [0.0, 0.25, 0.5, 0.75]
+
+
+@pytest.mark.parametrize("gradient", ["tanh", "reste"])
+def test_gradient_that_follows_the_training_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gradient: str
+) -> None:
+    recipe = Recipe.model_validate({**BINARY.recipe.model_dump(), "sign_gradient": gradient})
+    description = replace(BINARY, recipe=recipe)
+    whole = trained(tmp_path / "whole", description=description)
+    with monkeypatch.context() as patched:
+        interrupt(patched, 1, OSError("disk"))
+        with pytest.raises(OSError, match=r"^disk$"):
+            trained(tmp_path / "failed", description=description)
+    assert trained(tmp_path / "failed", description=description) == whole
+    assert trained(tmp_path / "clipped", description=BINARY)["weights"] != whole["weights"]
+
+
 def test_interrupt_of_the_user_is_handed_on_and_keeps_what_was_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +273,50 @@ def test_checkpoint_is_of_the_latest_epoch_of_the_highest_validation_accuracy(tm
     scores = network(torch.from_numpy(held.inputs).float() / 16)
     right = (scores.argmax(dim=1) == torch.from_numpy(held.labels)).float().mean()
     assert float(right) == metrics["validation_accuracy"]
+
+
+@pytest.mark.parametrize("keep", ["loss", "last"])
+def test_checkpoint_is_of_the_epoch_that_is_asked_for(
+    keep: Literal["loss", "last"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"epochs": 5, "learning_rate": 0.1, "keep": keep})
+    metrics = trained(tmp_path / "whole", settings)
+    losses = [epoch["validation_loss"] for epoch in metrics["history"]]
+    best = 4 if keep == "last" else min(range(5), key=lambda epoch: (losses[epoch], -epoch))
+    assert metrics["best_epoch"] == best
+    assert metrics["validation_accuracy"] == metrics["history"][best]["validation_accuracy"]
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2, OSError("killed"))
+        with pytest.raises(OSError, match="killed"):
+            trained(tmp_path / "killed", settings)
+    assert trained(tmp_path / "killed", settings) == metrics
+
+
+def test_scales_stay_where_the_first_batches_put_them(tmp_path: Path) -> None:
+    kept, learned = (
+        trained(tmp_path / str(learn), SETTINGS.model_copy(update={"learn_scales": learn}))["weights"]
+        for learn in (False, True)
+    )
+    once = trained(tmp_path / "once", SETTINGS.model_copy(update={"learn_scales": False, "epochs": 1}))["weights"]
+    scales = [name for name in kept if name.endswith(SCALE)]
+    assert scales
+    assert all(kept[name] == once[name] for name in scales)
+    assert all(kept[name] != learned[name] for name in scales if "act" in name)
+
+
+def test_statistics_are_those_of_the_weights_that_are_kept(tmp_path: Path) -> None:
+    trained(tmp_path, SETTINGS.model_copy(update={"batch_norm_batches": 3}))
+    network, _ = load(tmp_path / "checkpoint.safetensors", MLP)
+    data = digits()
+    inputs = [x for x, _ in training_batches(data.train, data.input_scale, SETTINGS.batch_size, SEED)][:3]
+    seen: list[torch.Tensor] = []
+    norm: Any = network.get_submodule("norm0")
+    norm.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with torch.no_grad():
+        for batch in inputs:
+            network(batch)
+    expected = torch.stack([batch.mean(dim=0) for batch in seen]).mean(dim=0)
+    torch.testing.assert_close(norm.running_mean, expected)
 
 
 def test_every_epoch_sees_the_training_images_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
