@@ -127,6 +127,16 @@ def start_from(path: Path, network: nn.Module) -> int:
     return len(fitting)
 
 
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return a checkpoint's tensors by their names.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint.
+    """
+    return _read(path)[0]
+
+
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return a checkpoint's tensors and metadata."""
     if not path.is_file():

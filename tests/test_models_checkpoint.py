@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bitwright.models.checkpoint import NetworkDescription, load, save, start_from
 from bitwright.models.settings import ModelSettings
-from bitwright.quant.brevitas_layers import STATISTICS_BATCHES
+from bitwright.quant.brevitas_activations import STATISTICS_BATCHES
 from bitwright.quant.recipe import Recipe
 
 SMALL = NetworkDescription(ModelSettings(hidden=(8, 6)), Recipe(), (1, 8, 8), 10)

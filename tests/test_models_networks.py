@@ -33,6 +33,10 @@ def parameters(network: nn.Module) -> int:
         ("lenet5", (1, 28, 28)),
         ("lenet5", (3, 32, 32)),
         ("cnv", (3, 32, 32)),
+        ("vgg_small", (1, 8, 9)),
+        ("resnet8", (3, 5, 7)),
+        ("resnet20", (1, 4, 4)),
+        ("mobilenet_v2", (1, 8, 11)),
     ],
 )
 def test_network_maps_inputs_to_finite_scores(kind: str, shape: tuple[int, ...], recipe: Recipe) -> None:
@@ -150,7 +154,7 @@ def test_image_of_another_size_than_cnvs_is_refused() -> None:
         build(ModelSettings(kind="cnv"), FIXED, (1, 28, 28), 10)
 
 
-@pytest.mark.parametrize("kind", ["lenet5", "cnv"])
+@pytest.mark.parametrize("kind", ["lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "mobilenet_v2"])
 def test_features_for_a_network_of_images_are_refused(kind: str) -> None:
     says = f"model.kind: input of {kind} must be images (C, H, W), not (16,); use kind = 'mlp'"
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
