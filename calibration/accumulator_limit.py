@@ -100,7 +100,8 @@ def _second_moments(network: nn.Module, layer: nn.Module, limit: AccumulatorLimi
         values = given[0].value
         if isinstance(module, nn.Conv2d):  # of one group: see `fit_accumulators`
             windows = F.unfold(values, module.kernel_size, module.dilation, module.padding, module.stride)  # type: ignore[arg-type]
-            values = windows.transpose(1, 2).flatten(0, 1)  # (N * H' * W', K)
+            values = windows.transpose(1, 2)  # (N, H' * W', K)
+        values = values.flatten(0, -2)
         sums.append(values.T @ values)
 
     look_into(network, [(layer, look)], inputs)

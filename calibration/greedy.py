@@ -1,7 +1,7 @@
 """The greedy descent: one bit less in the layer where it costs the least accuracy, as long as the target holds."""
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bitwright.calibration.candidate import Candidate, Cost
@@ -30,7 +30,8 @@ def descend(
     *,
     target: float,
     cost: Cost,
-    removable: Sequence[str] = (),
+    removable: Collection[str] = (),
+    binarisable: Collection[str] = (),
     taken: Callable[[Step], None] = lambda _: None,
 ) -> list[Step]:
     """Narrow one width after another while the accuracy is at least the target.
@@ -45,6 +46,7 @@ def descend(
         target: Least accuracy.
         cost: What is to become less.
         removable: Layers that may be left out.
+        binarisable: Layers whose weights may have 1 bit.
         taken: Called with every step.
 
     Returns:
@@ -52,11 +54,15 @@ def descend(
     """
     here = score(start)
     steps: list[Step] = []
+
+    def moves(recipe: Recipe) -> list[Move]:
+        return list(narrower(recipe, removable, binarisable))
+
     if here.accuracy < target:
         return steps
     more = True
     while more:  # what went too far may hold the target after other steps
-        found = _pass(here, score, target=target, cost=cost, removable=removable, taken=taken)
+        found = _pass(here, score, target=target, cost=cost, moves=moves, taken=taken)
         steps += found
         more = bool(found)
         here = found[-1].candidate if found else here
@@ -69,7 +75,7 @@ def _pass(
     *,
     target: float,
     cost: Cost,
-    removable: Sequence[str],
+    moves: Callable[[Recipe], list[Move]],
     taken: Callable[[Step], None],
 ) -> list[Step]:
     """Take steps until every move has been refused once."""
@@ -80,7 +86,7 @@ def _pass(
         saved = max(here.cost(cost) - there.cost(cost), 1e-9)
         return (here.accuracy - there.accuracy) / saved, there
 
-    order = [(rated(move)[0], number, move) for number, move in enumerate(narrower(here.recipe, removable))]
+    order = [(rated(move)[0], number, move) for number, move in enumerate(moves(here.recipe))]
     heapq.heapify(order)
     number = len(order)
     while order:
@@ -94,7 +100,7 @@ def _pass(
         here = there
         steps.append(Step(move, there))
         taken(steps[-1])
-        possible = set(narrower(here.recipe, removable))
+        possible = set(moves(here.recipe))
         number += 1
         order = [entry for entry in order if entry[2] in possible]
         order += [(rating, number, each) for each in possible if (each.layer, each.part) == (move.layer, move.part)]

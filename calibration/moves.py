@@ -7,7 +7,7 @@ from typing import Literal
 from bitwright.quant.recipe import LEFT_OUT, LayerRecipe, Recipe
 
 NARROWEST = 2
-"""Bits that need no training."""
+"""Bits that need no training, but for weights before a batch norm (see `post_training.binarisable`)."""
 
 Part = Literal["weight", "activation"]
 
@@ -69,20 +69,20 @@ def uniform(
     )
 
 
-def narrower(recipe: Recipe, removable: Sequence[str] = (), narrowest: int = NARROWEST) -> Iterator[Move]:
+def narrower(recipe: Recipe, removable: Collection[str] = (), binarisable: Collection[str] = ()) -> Iterator[Move]:
     """Yield every move to one bit less; from the narrowest weights, to none where a layer may be left out.
 
     Args:
         recipe: Made by `uniform` and moves.
         removable: Layers that may be left out.
-        narrowest: Smallest width.
+        binarisable: Layers whose weights may have 1 bit.
     """
     for name, own in recipe.layers.items():
         if own.weight_bit_width is None or own.weight_bit_width == LEFT_OUT:
             continue
-        if own.weight_bit_width > narrowest:
+        if own.weight_bit_width > (1 if name in binarisable else NARROWEST):
             yield Move(name, "weight", own.weight_bit_width - 1)
         elif name in removable:
             yield Move(name, "weight", LEFT_OUT)
-        if own.activation_bit_width is not None and own.activation_bit_width > narrowest:
+        if own.activation_bit_width is not None and own.activation_bit_width > NARROWEST:
             yield Move(name, "activation", own.activation_bit_width - 1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bitwright.calibration.accumulator_limit import clip_biases, fit_accumulators, is_limited, round_limited
+from bitwright.calibration.binary_weights import binarised, is_binary, renormalise
 from bitwright.calibration.fold import Weighted, fold_batch_norms
 from bitwright.calibration.observe import observe
 from bitwright.calibration.observers import Observer, observer
@@ -84,28 +85,47 @@ def prepare(
         network = description.build().eval()
         network.load_state_dict(state)
     if settings.equalize:
+        if description.model.tensor_train_rank:
+            raise ValueError(
+                "--equalize: option must be left out for a network with tensor trains, whose cores do not see one "
+                "another's channels in order; calibrate without it"
+            )
         network = equalize(copy.deepcopy(network), inputs[:1])
     ranges = observe(network, inputs, lambda: observer(settings.method, percentile=settings.percentile), progress)
     return Observed(network, description, inputs, ranges, settings)
 
 
+def binarisable(observed: Observed) -> frozenset[str]:
+    """Return the layers whose weights may have one bit without training: those without bias, before a batch norm."""
+    modules = observed.network.named_modules()
+    return frozenset(name for name, module in modules if isinstance(module, Weighted) and module.bias is None)
+
+
 def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDescription]:
     """Return the fixed-point network of a recipe, and its description.
 
+    Weights of one bit are the sign and, for each output, a power of two near the mean of the magnitudes (XNOR-Net,
+    arXiv:1603.05279); the batch norms take their statistics anew then.
+
     Args:
         observed: The float network and its ranges; not changed.
-        recipe: Its widths, from 2 to 16. The biases get more bits than it says where they need them.
+        recipe: Its widths, from 2 to 16; 1 for the weights of `binarisable` layers. The biases get more bits than it
+            says where they need them.
 
     Raises:
-        ValueError: If a width is 1 or float: one bit needs training.
+        ValueError: If another width is 1, or one is float.
     """
-    check_widths(recipe)
+    check_widths(recipe, binarisable(observed))
     recipe = recipe.model_copy(update={"weight_scale_from": "parameter"})  # which are set here, once
+    if any(own.weight_bit_width == 1 for own in recipe.layers.values()):
+        recipe = recipe.model_copy(update={"binary_weight_scale": "per_channel"})
     description = replace(observed.description, recipe=recipe)
     network: Any = description.build().eval()
     network.load_state_dict(observed.network.state_dict(), strict=False)  # all but the scales
     for name, module in network.named_modules():
         if isinstance(module, Weighted):
+            if is_binary(module):
+                continue
             set_scale(module.weight_quant, _weight_scale(module, observed.settings))
         elif name in observed.ranges:
             bits = int(module.act_quant.bit_width())
@@ -123,7 +143,9 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
         if needed > recipe.bias_bit_width:  # before minutes are spent on rounding
             return quantize(observed, _with_biases(recipe, needed, folded=observed.settings.fold))
         if observed.settings.rounding != "nearest":
-            (round_limited if limited else round_weights)(network, observed.inputs, observed.settings.rounding)
+            with binarised(network, observed.inputs):
+                (round_limited if limited else round_weights)(network, observed.inputs, observed.settings.rounding)
+        renormalise(network, observed.inputs)
         if observed.settings.correct_bias:
             correct_bias(network, observed.inputs)
         if limited:

@@ -1,6 +1,6 @@
 """What each layer alone costs in accuracy at each width, all others being wide."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from bitwright.calibration.candidate import Candidate
@@ -30,7 +30,10 @@ class Sensitivity:
 
 
 def sensitivities(
-    wide: Recipe, score: Callable[[Recipe], Candidate], widths: Sequence[int] = WIDTHS
+    wide: Recipe,
+    score: Callable[[Recipe], Candidate],
+    widths: Sequence[int] = WIDTHS,
+    binarisable: Collection[str] = (),
 ) -> Iterator[Sensitivity]:
     """Yield what each layer's weights and activations alone lose at each width that is less than theirs.
 
@@ -38,13 +41,14 @@ def sensitivities(
         wide: All layers named, and wide.
         score: Of a recipe.
         widths: To try.
+        binarisable: Layers whose weights are tried with 1 bit, too.
     """
     reached = score(wide).accuracy
     for name, own in wide.layers.items():
         parts: list[Part] = ["weight"] if own.activation_bit_width is None else ["weight", "activation"]
         for part in parts:
             wide_bits = own.weight_bit_width if part == "weight" else own.activation_bit_width
-            for width in widths:
+            for width in (*widths, *[1] * (part == "weight" and name in binarisable)):
                 if wide_bits is None or width >= wide_bits:
                     continue
                 accuracy = score(Move(name, part, width).apply(wide)).accuracy

@@ -1,5 +1,6 @@
 """How a float network is calibrated. Imports no torch."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,16 +49,22 @@ class CalibrationSettings:
             )
 
 
-def check_widths(recipe: Recipe) -> None:
+def check_widths(recipe: Recipe, binarisable: Collection[str] = ()) -> None:
     """Refuse widths that calibration cannot give.
 
+    Args:
+        recipe: All widths.
+        binarisable: Layers whose weights may have 1 bit: a batch norm behind them can make up for it.
+
     Raises:
-        ValueError: If one is 1 or float.
+        ValueError: If one is 1 elsewhere, or float.
     """
+    own = {f"layers.{name}.weight_bit_width" for name in binarisable}
     for name, width in recipe.widths().items():
         left_out = width == LEFT_OUT and name.endswith("weight_bit_width")
-        if width is not None and not left_out and not 2 <= width <= 16:
+        if width is not None and not left_out and not (1 if name in own else 2) <= width <= 16:
             raise ValueError(
                 f"recipe.{name}: width must be 2 to 16 to calibrate, not {width}; train networks of one bit, with "
                 "`bitwright train`"
+                + (", or calibrate with --no-fold, which leaves 1-bit weights a batch norm" * (not binarisable))
             )

@@ -1,6 +1,6 @@
 """Search for the best recipes with Optuna: several processes, stopped and continued at will. Imports no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from bitwright.calibration.candidate import Candidate, Cost
 from bitwright.calibration.greedy import Score
@@ -24,6 +24,7 @@ def run_trials(
     setting: str,
     target: float | None = None,
     removable: Sequence[str] = (),
+    binarisable: Collection[str] = (),
     points: Sequence[Recipe] = (),
     quick: Score | None = None,
     taken: Callable[[Found, Candidate | None], None] = lambda _, __: None,
@@ -48,6 +49,7 @@ def run_trials(
         setting: What candidates are scored with: float network, data, calibration.
         target: Least accuracy that matters.
         removable: Layers that may be left out.
+        binarisable: Layers whose weights may have 1 bit.
         points: Recipes to try first, after uniform ones; those outside of 2 to 8 bits are skipped.
         quick: Score on a few images of the same split, if that saves time.
         taken: Called after each trial of this process, with its candidate; none if it was pruned.
@@ -59,7 +61,7 @@ def run_trials(
     """
     if trials < 1:
         raise ValueError(f"search: trials must be at least 1, not {trials}; leave it out for the usual number")
-    space = Space(start, frozenset(removable))
+    space = Space(start, frozenset(removable), frozenset(binarisable))
     firsts = [space.uniform(width) for width in STARTING_WIDTHS]
     firsts += [widths for widths in map(space.widths, points) if widths is not None]
     with opened(storage) as (database, locks):

@@ -15,16 +15,18 @@ Widths = dict[str, int]
 class Space:
     """The recipes that differ from one only in their layers' widths, which are 2 to 8 bits.
 
-    A width is a parameter by the name of its layer and part. For weights of a layer that may be left out, a parameter
-    of 1 stands for that: 1 bit needs training, and so the range has no gap.
+    A width is a parameter by the name of its layer and part. For weights of a layer that may be left out, one less than
+    the narrowest stands for that, so that the range has no gap.
 
     Args:
         start: Names each layer; those with a width of activations have one in all recipes.
         removable: Layers that may be left out.
+        binarisable: Layers whose weights may have 1 bit.
     """
 
     start: Recipe
     removable: frozenset[str]
+    binarisable: frozenset[str] = frozenset()
 
     def ranges(self) -> dict[str, range]:
         """Return the possible widths of every parameter.
@@ -35,7 +37,9 @@ class Space:
         """
         found = {}
         for name, own in self.start.layers.items():
-            found[f"{name}.weight"] = range(1 if name in self.removable else NARROWEST, WIDEST + 1)
+            found[f"{name}.weight"] = range(
+                self._left_out(name) if name in self.removable else self._narrowest(name), WIDEST + 1
+            )
             if own.activation_bit_width is not None:
                 found[f"{name}.activation"] = range(NARROWEST, WIDEST + 1)
         return found
@@ -49,7 +53,9 @@ class Space:
         """Return the parameters that give a recipe; none if one is out of range."""
         found = {}
         for name, own in recipe.layers.items():
-            found[f"{name}.weight"] = 1 if own.weight_bit_width == LEFT_OUT else own.weight_bit_width or 0
+            found[f"{name}.weight"] = (
+                self._left_out(name) if own.weight_bit_width == LEFT_OUT else own.weight_bit_width or 0
+            )
             if own.activation_bit_width is not None:
                 found[f"{name}.activation"] = own.activation_bit_width
         ranges = self.ranges()
@@ -61,9 +67,15 @@ class Space:
         """Return the parameters of one width everywhere."""
         return dict.fromkeys(self.ranges(), width)
 
+    def _narrowest(self, name: str) -> int:
+        return 1 if name in self.binarisable else NARROWEST
+
+    def _left_out(self, name: str) -> int:
+        return self._narrowest(name) - 1
+
     def _layer(self, name: str, own: LayerRecipe, widths: Mapping[str, int]) -> LayerRecipe:
         weight = widths[f"{name}.weight"]
-        if weight < NARROWEST:  # then its activations are not there either, whatever their width
+        if weight == self._left_out(name):  # then its activations are not there either, whatever their width
             return own.model_copy(update={"weight_bit_width": LEFT_OUT})
         return own.model_copy(
             update={"weight_bit_width": weight, "activation_bit_width": widths.get(f"{name}.activation")}

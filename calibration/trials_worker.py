@@ -171,6 +171,7 @@ class Worker:
         about = {
             "layers": list(self._space.start.layers),
             "removable": sorted(self._space.removable),
+            "binarisable": sorted(self._space.binarisable),
             "cost": self._cost,
             "target": self._target,
             "setting": setting,

@@ -81,6 +81,13 @@ def search(
     yosys: Annotated[
         bool, typer.Option("--yosys", help="Synthesise the points of the front with Yosys, if they are small: minutes.")
     ] = False,
+    binary: Annotated[
+        bool,
+        typer.Option(
+            "--binary",
+            help="Try weights of one bit, too, where a batch norm stands behind: batch norms are not folded then.",
+        ),
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="Of the winner's run.", show_default="the float run's, with _search behind it")
     ] = None,
@@ -114,6 +121,7 @@ def search(
         rounding=rounding,
         samples=samples,
         yosys=yosys,
+        binary=binary,
         name=name,
     )
     from bitwright.cli import stage_search  # noqa: PLC0415 - torch takes seconds

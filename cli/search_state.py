@@ -8,7 +8,7 @@ from bitwright.calibration.candidate import Candidate, CandidateFile
 from bitwright.calibration.evaluate import calibration_inputs, scores
 from bitwright.calibration.fold import unfoldable
 from bitwright.calibration.moves import uniform
-from bitwright.calibration.post_training import prepare
+from bitwright.calibration.post_training import binarisable, prepare
 from bitwright.calibration.scorer import LutOf, Scorer
 from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.cli.console import err, note, progress_bar
@@ -38,6 +38,7 @@ class Search:
         scorer: Of recipes.
         layers: Names of the layers with weights.
         removable: Those that may be left out.
+        binarisable: Those whose weights may have 1 bit.
         float_accuracy: On validation.
         target: Least accuracy.
         start: The recipe to begin with.
@@ -51,6 +52,7 @@ class Search:
     scorer: Scorer
     layers: tuple[str, ...]
     removable: tuple[str, ...]
+    binarisable: frozenset[str]
     float_accuracy: float
     target: float
     start: Recipe
@@ -72,8 +74,16 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     use_threads(experiment)
     network, description = load(source.checkpoint)
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
-    fold = not (description.model.batch_norm and unfoldable(network))
-    if not fold:
+    if wanted.binary and not description.model.batch_norm:
+        raise ValueError(
+            "--binary: network must have batch norms, not none; train it with model.batch_norm = true, or leave it out"
+        )
+    trains = description.model.tensor_train_rank > 0
+    kept = not trains and description.model.batch_norm and unfoldable(network)
+    fold = not (kept or trains or wanted.binary)
+    if trains:
+        note("search: a batch norm behind a tensor train has a factor an output, and no core has; batch norms stay")
+    if kept:
         note("search: a batch norm behind a max pooling has negative factors; batch norms stay where they are")
     settings = CalibrationSettings(method=wanted.method, rounding=wanted.rounding, samples=wanted.samples, fold=fold)
     inputs = calibration_inputs(data.train, data.input_scale, settings.samples, experiment.seed)
@@ -85,6 +95,7 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     shape, classes = observed.description.input_shape, observed.description.classes
     model = observed.description.model
     layers = layer_names(model, shape, classes)
+    binary = binarisable(observed) if wanted.binary else frozenset()
     unactivated = unactivated_layers(model, shape, classes)
     widest = uniform(layers, wanted.start_bit_width, wanted.start_bit_width, INPUT_BITS, unactivated)
     if wanted.max_accumulator_bits is not None:
@@ -103,14 +114,15 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
         ),
         layers=layers,
         removable=removable_layers(model, shape, classes),
+        binarisable=binary,
         float_accuracy=reached,
         target=wanted.target(reached),
-        start=_begun_with(experiment.model_copy(update={"recipe": widest}), source.recipe_overrides),
+        start=_begun_with(experiment.model_copy(update={"recipe": widest}), source.recipe_overrides, binary),
         setting=setting,
     )
 
 
-def _begun_with(experiment: Experiment, overrides: Iterable[str]) -> Recipe:
+def _begun_with(experiment: Experiment, overrides: Iterable[str], binary: frozenset[str]) -> Recipe:
     """Return the recipe to begin with: of so many bits everywhere, but for what the command line says."""
     overrides = list(overrides)
     for key in (each.partition("=")[0].strip() for each in overrides):
@@ -120,7 +132,7 @@ def _begun_with(experiment: Experiment, overrides: Iterable[str]) -> Recipe:
                 "--start-bit-width, or recipe.layers.NAME"
             )
     found = changed(experiment, overrides).recipe
-    check_widths(found)
+    check_widths(found, binary)
     return found
 
 

@@ -31,6 +31,7 @@ class Wanted:
     rounding: Rounding = "gptq"
     samples: int = 512
     yosys: bool = False
+    binary: bool = False
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +57,10 @@ class Wanted:
         if self.learn and self.max_accumulator_bits is not None:
             raise ValueError(
                 "--learn: learned widths must be wanted without --max-accumulator-bits, not with it; leave one out"
+            )
+        if self.binary and self.max_accumulator_bits is not None:
+            raise ValueError(
+                "--binary: weights of one bit must be wanted without --max-accumulator-bits, not with it; leave one out"
             )
         if not self.learn:
             for option, given_too in (

@@ -1,6 +1,7 @@
 """The winner of a search: a run of its own, and a recipe for people."""
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import tomli_w
@@ -41,7 +42,7 @@ def write_winner(search: Search, winner: Candidate, run: RunFolder) -> None:
     Raises:
         OSError: If a file cannot be written.
     """
-    recipe = with_reasons(winner.recipe, search.scorer.file)
+    recipe = with_reasons(winner.recipe, search.scorer.file, search.binarisable)
     observed = search.scorer.observed
     network, description = quantize(observed, recipe)
     base = search.source.experiment.model_copy(
@@ -76,12 +77,13 @@ def _write_recipe(run: RunFolder, text: str) -> None:
     run.finish("recipe", "", 0.0, unchanged=[recipe])
 
 
-def with_reasons(recipe: Recipe, tried: CandidateFile) -> Recipe:
+def with_reasons(recipe: Recipe, tried: CandidateFile, binarisable: Collection[str] = ()) -> Recipe:
     """Say for every layer why it has no fewer bits: what the recipe with one bit less there reached.
 
     Args:
         recipe: With every layer named.
         tried: Candidates.
+        binarisable: Layers whose weights may have had 1 bit.
     """
     layers = {}
     for name, own in recipe.layers.items():
@@ -91,13 +93,16 @@ def with_reasons(recipe: Recipe, tried: CandidateFile) -> Recipe:
             width = own.weight_bit_width if part == "weight" else own.activation_bit_width
             if width is None or width == LEFT_OUT:
                 continue
-            if width <= NARROWEST:
+            if width == 1:
+                continue
+            if width <= NARROWEST and not (part == "weight" and name in binarisable):
                 words.append(f"{part}s of fewer than {NARROWEST} bits need training")
                 continue
             less = tried.get(Move(name, part, width - 1).apply(recipe))
             found = f"reached {less.accuracy:.2%}" if less else "were not tried"
             words.append(f"{part}s of {width - 1} bits {found}")
-        layers[name] = own.model_copy(update={"why": "; ".join(words) or "left out"})
+        least = "left out" if own.weight_bit_width == LEFT_OUT else "1 bit, the least"
+        layers[name] = own.model_copy(update={"why": "; ".join(words) or least})
     return recipe.model_copy(update={"layers": layers})
 
 

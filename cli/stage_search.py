@@ -62,9 +62,10 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
 
 def _sensitivities(search: Search) -> list[Sensitivity]:
     total = sum(width < search.wanted.start_bit_width for width in WIDTHS) * (2 * len(search.layers) - 1)
+    total += len(search.binarisable)
     with progress_bar("sensitivity of each layer", total) as count:
         found = []
-        for each in sensitivities(search.start, search.scorer.score):
+        for each in sensitivities(search.start, search.scorer.score, binarisable=search.binarisable):
             found.append(each)
             count(1)
     return found
@@ -86,6 +87,7 @@ def _descend(search: Search) -> list[Step]:
             target=search.target,
             cost=cost,
             removable=search.removable,
+            binarisable=search.binarisable,
             taken=taken,
         )
 

@@ -147,6 +147,28 @@ def test_budget_of_bits_is_kept(found: Path, bitwright: Bitwright) -> None:
     assert said["winner"]["accuracy"] == max(each["accuracy"] for each in below)
 
 
+def test_weights_of_one_bit_are_proposed_where_they_are_wanted(found: Path, bitwright: Bitwright) -> None:
+    run = found / "digits_mlp_float"
+    network, _ = load(run / "checkpoint.safetensors")
+    weights = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear))
+    budget = str(weights * 3 // 2)  # two bits everywhere are too many
+    outcome = bitwright("search", run, "--runs-dir", found, "--max-bits", budget, "--binary", "--name", "bits", *FAST)
+    assert outcome.status == 0, outcome.err
+    said = report(found)
+    assert {point["different"] for point in said["front"]} == {0}
+    recipe = tomllib.loads((found / "bits" / "recipe.toml").read_text())["recipe"]
+    widths = {name: layer["weight_bit_width"] for name, layer in recipe["layers"].items()}
+    assert 1 in widths.values()
+    assert widths["out"] >= NARROWEST
+    assert recipe["binary_weight_scale"] == "per_channel"
+    _, description = load(found / "bits" / "checkpoint.safetensors")
+    assert description.model.batch_norm
+    outcome = bitwright("export", found / "bits")
+    assert outcome.status == 0, outcome.err
+    levels = json.loads((found / "bits" / "verification.json").read_text())["levels"]
+    assert {level["different"] for level in levels.values()} == {0}
+
+
 def test_trials_of_two_processes_join_the_candidates(found: Path, bitwright: Bitwright) -> None:
     before = report(found)["candidates"]
     arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.05", *FAST, "--trials", "10", "--processes", "2")
@@ -280,6 +302,10 @@ def test_database_that_does_not_answer_is_one_line(found: Path, bitwright: Bitwr
         (
             ("--target-accuracy", "0.9", "--max-bits", "4000"),
             "--max-bits: target must be the only one, not beside --target-accuracy; leave one out",
+        ),
+        (
+            ("--binary", "--max-accumulator-bits", "16"),
+            "--binary: weights of one bit must be wanted without --max-accumulator-bits, not with it; leave one out",
         ),
         (("--processes", "2"), "--processes: trials must be wanted with it, not none; add --trials 200"),
         (("--storage", "sqlite:///a.db"), "--storage: trials must be wanted with it, not none; add --trials 200"),
