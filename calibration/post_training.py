@@ -157,6 +157,14 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
     return network, description
 
 
+def settled(recipe: Recipe, description: NetworkDescription) -> Recipe:
+    """Return a recipe with what `quantize` settled: the bits of the biases, and the scale of 1-bit weights."""
+    made = description.recipe
+    return recipe.model_copy(
+        update={"bias_bit_width": made.bias_bit_width, "binary_weight_scale": made.binary_weight_scale}
+    )
+
+
 def _with_biases(recipe: Recipe, needed: int, *, folded: bool) -> Recipe:
     if needed > MOST_BIAS_BITS:
         raise ValueError(

@@ -29,7 +29,7 @@ from bitwright.rtl.design import FACTS, TOP, read_design, sources, write_design
 from bitwright.synth.yosys import Family, synthesize
 
 CONFIG = Path(__file__).parents[1] / "configs" / "digits_mlp_w6a6.toml"
-NETWORKS = ("1:64,64", "1:128,64", "1:128,128", "2:32,32", "2:48,32", "3:32,16", "3:24,16", "4:16,16")
+NETWORKS = ("1:64,64", "1:128,64", "2:32,32", "3:24,16")
 """Bits of weights and activations, and sizes of the hidden layers."""
 
 

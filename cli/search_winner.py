@@ -8,7 +8,7 @@ import tomli_w
 
 from bitwright.calibration.candidate import Candidate, CandidateFile
 from bitwright.calibration.moves import NARROWEST, Move, Part
-from bitwright.calibration.post_training import quantize
+from bitwright.calibration.post_training import quantize, settled
 from bitwright.cli.console import note, out
 from bitwright.cli.experiment import Experiment, named
 from bitwright.cli.page_command import write_and_say
@@ -48,7 +48,7 @@ def write_winner(search: Search, winner: Candidate, run: RunFolder) -> None:
     base = search.source.experiment.model_copy(
         update={
             "model": description.model,
-            "recipe": recipe.model_copy(update={"bias_bit_width": description.recipe.bias_bit_width}),
+            "recipe": settled(recipe, description),
         }
     )
     experiment = named(base, run.path.name)

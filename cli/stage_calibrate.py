@@ -83,7 +83,7 @@ def calibrate(
     started = time.monotonic()
     # Imported late: torch takes seconds
     from bitwright.calibration.evaluate import calibration_inputs  # noqa: PLC0415
-    from bitwright.calibration.post_training import prepare, quantize  # noqa: PLC0415
+    from bitwright.calibration.post_training import prepare, quantize, settled  # noqa: PLC0415
     from bitwright.models import dataset  # noqa: PLC0415
     from bitwright.models.checkpoint import load  # noqa: PLC0415
 
@@ -95,8 +95,7 @@ def calibrate(
         observed = prepare(network, description, inputs, settings, count)
     note(f"calibrate: {len(inputs)} inputs observed, rounding {settings.rounding}")
     quantised, written = quantize(observed, experiment.recipe)
-    recipe = experiment.recipe.model_copy(update={"bias_bit_width": written.recipe.bias_bit_width})
-    experiment = experiment.model_copy(update={"recipe": recipe})
+    experiment = experiment.model_copy(update={"recipe": settled(experiment.recipe, written)})
     run.create()
     run.lock()
     result = write_run(run, experiment, observed, quantised, written, data, float_run, started=started)

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from bitwright.export.program import Program
 from bitwright.quant.bipolar import Bipolar
+from bitwright.rtl.folded import INPUT, OUTPUT, Folded, folded
 from bitwright.rtl.port import Port
 from bitwright.rtl.trace import trace
 
@@ -25,7 +26,7 @@ FACTS = "design.json"
 
 @dataclass(frozen=True)
 class Design:
-    """A pipelined design that takes an input every clock.
+    """A pipelined design that takes an input every clock, or every few clocks.
 
     Args:
         language: Of its sources.
@@ -54,6 +55,7 @@ def write_design(
     language: Language = "verilog",
     latency_cutoff: float = 5.0,
     *,
+    reuse_factor: int = 1,
     part: str = "xcvu13p-flga2577-2-e",
     clock_period_ns: float = 5.0,
     progress: Callable[[str], None] = lambda _: None,
@@ -67,6 +69,8 @@ def write_design(
         folder: For the design.
         language: Of the sources.
         latency_cutoff: A register follows where the delay would be longer, in alkaid's units.
+        reuse_factor: Clocks from one input to the next: above 1, logic is used clock after clock
+            (`bitwright.rtl.folded`).
         part: For the vendor's scripts.
         clock_period_ns: For the vendor's scripts.
         progress: Called with what is being done.
@@ -77,12 +81,14 @@ def write_design(
     """
     if not 0 < latency_cutoff < math.inf:
         raise ValueError(f"rtl: latency_cutoff must be above 0 and finite, not {latency_cutoff}; 5 is a start")
-    logic = trace(program, progress)
+    if reuse_factor < 1:
+        raise ValueError(f"rtl: reuse_factor must be 1 or more, not {reuse_factor}; 1 takes an input every clock")
+    logic = trace(program, progress) if reuse_factor == 1 else folded(program, reuse_factor, latency_cutoff, progress)
     progress(f"writing {language}")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model = RTLModel(
-        logic,
+        logic.machine if isinstance(logic, Folded) else logic,
         partial,
         prj_name=TOP.removesuffix("_wrapper"),
         flavor=language,
@@ -93,7 +99,7 @@ def write_design(
     )
     model.write()
     shutil.rmtree(partial / "sim")  # of alkaid's own simulation
-    design = _facts(program, logic, model, language, latency_cutoff)
+    design = _facts(program, logic, model, language, latency_cutoff, reuse_factor)
     (partial / "testbench.v").write_text(testbench(design))
     (partial / FACTS).write_bytes(TypeAdapter(Design).dump_json(design, indent=2) + b"\n")
     if folder.exists():
@@ -102,17 +108,24 @@ def write_design(
     return design
 
 
-def _facts(program: Program, logic: CombLogic, model: RTLModel, language: Language, latency_cutoff: float) -> Design:
-    (given,), (found,) = model.fsm.inp_signals, model.fsm.out_signals
+def _facts(
+    program: Program,
+    logic: CombLogic | Folded,
+    model: RTLModel,
+    language: Language,
+    latency_cutoff: float,
+    reuse_factor: int,
+) -> Design:
+    given, found = (model.fsm.signals[name] for name in (INPUT, OUTPUT))
     bits = isinstance(program.output.format, Bipolar), isinstance(program.input.format, Bipolar)
     return Design(
         language=language,
         input=_port(given, bipolar=bits[1]),
         output=_port(found, bipolar=bits[0]),
-        latency_cycles=int(found.schedule.bias),
-        initiation_interval=1,
+        latency_cycles=logic.latency_cycles if isinstance(logic, Folded) else int(found.schedule.bias),
+        initiation_interval=reuse_factor,
         register_bits=int(model.reg_bits),
-        lut_estimate=float(logic.cost),
+        lut_estimate=logic.lut_estimate if isinstance(logic, Folded) else float(logic.cost),
         latency_cutoff=latency_cutoff,
     )
 
@@ -130,6 +143,7 @@ def testbench(design: Design) -> str:
     text = (files("bitwright.rtl") / "templates" / "testbench.v").read_text()
     facts = {
         "LATENCY_CYCLES": design.latency_cycles,
+        "INTERVAL": design.initiation_interval,
         "INPUT_BITS": design.input.bits,
         "OUTPUT_BITS": design.output.bits,
         "TOP": TOP,

@@ -68,7 +68,10 @@ def _lut(operation: Operation, sources: list[Tensor], result: Tensor) -> float:
     given = sources[0].format.width
     match operation:
         case Linear():
-            return _linear(operation, sources[0], result)
+            positions = prod(result.shape[:-1])
+            if isinstance(sources[0].format, Bipolar):
+                return positions * int((operation.weight != 0).sum()) * LUT_PER_BIT_PRODUCT
+            return linear_lut(operation, given, width, positions)
         case MultiplyAdd():
             adders = signed_digits(operation.multiplier).mean() + (operation.offset != 0).mean()
             return float(values * (adders * given + 2 * width))
@@ -89,15 +92,18 @@ def _lut(operation: Operation, sources: list[Tensor], result: Tensor) -> float:
             return 0.0
 
 
-def _linear(operation: Linear, source: Tensor, result: Tensor) -> float:
-    positions = prod(result.shape[:-1])
-    if isinstance(source.format, Bipolar):
-        products = int((operation.weight != 0).sum())
-        return positions * products * LUT_PER_BIT_PRODUCT
+def linear_lut(operation: Linear, given: int, found: int, positions: int) -> float:
+    """Return the LUT of an operation with weights on codes.
+
+    Args:
+        operation: A dense layer or a convolution.
+        given: Bits of an input.
+        found: Bits of a result.
+        positions: Places where a convolution stands; 1 of a dense layer.
+    """
     digits = int(signed_digits(operation.weight).sum())
     outputs = operation.weight.shape[-1]
     sharing = SHARED_SIGNS if np.abs(operation.weight).max(initial=0) == 1 else SHARED
     adders = max(0, digits - outputs) * (1.0 if isinstance(operation, DepthwiseConv2d) else sharing)
     # Partial sums grow from the width of an input to that of the result
-    width = (source.format.width + result.format.width) / 2
-    return float(positions * (adders + (operation.bias is not None) * outputs) * width)
+    return float(positions * (adders + (operation.bias is not None) * outputs) * (given + found) / 2)

@@ -27,6 +27,7 @@ from bitwright.export.operations import (
     Requantize,
     Reshape,
     Table,
+    Tensor,
     Threshold,
     Transpose,
     Upsample,
@@ -57,6 +58,9 @@ from bitwright.rtl.windows import positions, taps
 
 MOST_BITS = 53
 """Of an integer: alkaid counts in float64."""
+
+
+CONSTANT = "rtl: outputs must depend on the input, not be constant; train the network again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,33 +101,60 @@ def trace(program: Program, progress: Callable[[str], None] = lambda _: None) ->
         ValueError: If an operation cannot be held.
     """
     form = program.input.format
-    _refuse(program.input, form)
+    refuse(program.input, form)
     width, signed = (1, False) if isinstance(form, Bipolar) else (form.width, form.signed)
     port = inputs(program.input.shape, width, signed=signed)
     wires = {program.input.name: Wires(port, form)}
     last_use = {name: i for i, operation in enumerate(program.operations) for name in operation.sources}
     for i, operation in enumerate(program.operations[1:], start=1):
         progress(operation.name)
-        result = program.tensors[operation.name]
-        _refuse(operation, result.format)
-        try:
-            symbols = RULES[type(operation)](operation, [wires[name] for name in operation.sources])
-        except ValueError as error:
-            raise ValueError(f"{operation.name}: {error}") from error
-        wires[operation.name] = Wires(symbols.reshape(result.shape), result.format)
+        refuse(operation, program.tensors[operation.name].format)
+        sources = [wires[name] for name in operation.sources]
+        wires[operation.name] = apply(operation, sources, program.tensors[operation.name])
         for name in operation.sources:
             if last_use[name] == i:
                 wires.pop(name, None)
     outputs = wires[program.operations[-1].name].symbols.reshape(-1)
-    if all(isinstance(symbol, int) for symbol in outputs):
-        raise ValueError("rtl: outputs must depend on the input, not be constant; train the network again")
+    refuse_constants(outputs)
     progress("optimising")
     logic = trace_logic(FVArray(port.reshape(-1), SOLVER, HARDWARE), FVArray(outputs, SOLVER, HARDWARE), optimize=False)
     return optimize(logic, retrace=False)  # traced again, some logic gives other integers: alkaid 0.8.2
 
 
-def _refuse(operation: Operation, form: Format) -> None:
-    """Refuse what is not traced: other operations, other ways to round, numbers that float64 does not hold."""
+def apply(operation: Operation, sources: Sequence[Wires], result: Tensor) -> Wires:
+    """Return an operation's result on symbolic integers.
+
+    Args:
+        operation: One that `refuse` lets pass.
+        sources: What it takes.
+        result: Shape and format of what it gives.
+
+    Raises:
+        ValueError: With its name, if a weight or a constant has too many bits.
+    """
+    try:
+        symbols = RULES[type(operation)](operation, sources)
+    except ValueError as error:
+        raise ValueError(f"{operation.name}: {error}") from error
+    return Wires(symbols.reshape(result.shape), result.format)
+
+
+def refuse_constants(outputs: Symbols) -> None:
+    """Refuse outputs that are all constant.
+
+    Raises:
+        ValueError: If they are.
+    """
+    if all(isinstance(symbol, int) for symbol in outputs.flat):
+        raise ValueError(CONSTANT)
+
+
+def refuse(operation: Operation, form: Format) -> None:
+    """Refuse what is not traced: other operations, other ways to round, numbers that float64 does not hold.
+
+    Raises:
+        ValueError: With the operation's name.
+    """
     if type(operation) not in RULES and not isinstance(operation, Input):
         kind = type(operation).__name__
         raise ValueError(f"{operation.name}: operation must be one that RTL knows, not {kind}; use `bitwright hls`")

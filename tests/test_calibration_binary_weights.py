@@ -93,7 +93,7 @@ def test_folded_network_has_no_batch_norm_to_make_up_for_one_bit() -> None:
     folded = prepare(network, MLP, images(MLP, 96), CalibrationSettings(fold=True))
     message = (
         "recipe.layers.fc1.weight_bit_width: width must be 2 to 16 to calibrate, not 1; train networks of one bit, "
-        "with `bitwright train`, or calibrate with --no-fold, which leaves 1-bit weights a batch norm"
+        "with `bitwright train`, or keep the batch norms, with `calibrate --no-fold` or `search --binary`"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         quantize(folded, with_bits("fc1"))

@@ -255,7 +255,7 @@ def test_candidate_whose_integers_differ_stops_the_search(
         (
             ("--set", "recipe.layers.fc0.weight_bit_width=1"),
             "recipe.layers.fc0.weight_bit_width: width must be 2 to 16 to calibrate, not 1; train networks of one bit, "
-            "with `bitwright train`",
+            "with `bitwright train`, or keep the batch norms, with `calibrate --no-fold` or `search --binary`",
         ),
     ],
 )
