@@ -63,12 +63,9 @@ def check_widths(recipe: Recipe, binarisable: Collection[str] = ()) -> None:
     for name, width in recipe.widths().items():
         left_out = width == LEFT_OUT and name.endswith("weight_bit_width")
         if width is not None and not left_out and not (1 if name in own else 2) <= width <= 16:
-            unfolded = width == 1 and name.startswith("layers.") and name.endswith("weight_bit_width")
+            kept = width == 1 and name.startswith("layers.") and name.endswith("weight_bit_width") and not own
             raise ValueError(
                 f"recipe.{name}: width must be 2 to 16 to calibrate, not {width}; train networks of one bit, with "
                 "`bitwright train`"
-                + (
-                    ", or keep the batch norms, with `calibrate --no-fold` or `search --binary`"
-                    * (unfolded and not own)
-                )
+                + (", or keep the batch norms, with `calibrate --no-fold` or `search --binary`" if kept else "")
             )
