@@ -21,7 +21,7 @@ from bitwright.calibration.rounding import (
     forget_original_weights,
     round_weights,
 )
-from bitwright.calibration.settings import CalibrationSettings, check_widths
+from bitwright.calibration.settings import CalibrationSettings, check_trains, check_widths
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.checkpoint import NetworkDescription
 from bitwright.quant.carried import QuantCarried
@@ -65,8 +65,8 @@ def prepare(
         progress: Called with the number of inputs of each batch.
 
     Raises:
-        ValueError: If the network is not float, a batch norm never saw data or cannot be folded, or an activation is
-            not finite.
+        ValueError: If the network is not float, a batch norm never saw data or cannot be folded, an activation is not
+            finite, or the network has tensor trains and is to be folded or equalised.
     """
     if not description.recipe.is_float:
         width = description.recipe.weight_bit_width
@@ -79,17 +79,13 @@ def prepare(
             raise ValueError(
                 f"{name}: batch norm must have seen batches in training, not none; train the float network first"
             )
+    check_trains(description.model.tensor_train_rank, settings)
     if description.model.batch_norm and settings.fold:
         state = fold_batch_norms(network)
         description = replace(description, model=description.model.model_copy(update={"batch_norm": False}))
         network = description.build().eval()
         network.load_state_dict(state)
     if settings.equalize:
-        if description.model.tensor_train_rank:
-            raise ValueError(
-                "--equalize: option must be left out for a network with tensor trains, whose cores do not see one "
-                "another's channels in order; calibrate without it"
-            )
         network = equalize(copy.deepcopy(network), inputs[:1])
     ranges = observe(network, inputs, lambda: observer(settings.method, percentile=settings.percentile), progress)
     return Observed(network, description, inputs, ranges, settings)

@@ -69,3 +69,25 @@ def check_widths(recipe: Recipe, binarisable: Collection[str] = ()) -> None:
                 "`bitwright train`"
                 + (", or keep the batch norms, with `calibrate --no-fold` or `search --binary`" if kept else "")
             )
+
+
+def check_trains(rank: int, settings: CalibrationSettings) -> None:
+    """Refuse what a network with tensor trains cannot have: no core sees all outputs of its layer.
+
+    Args:
+        rank: Of the trains; 0 for a network without.
+        settings: To check.
+
+    Raises:
+        ValueError: If batch norms are to be folded, or ranges to be made equal.
+    """
+    if rank and settings.fold:
+        raise ValueError(
+            "--fold: option must be --no-fold for a network with tensor trains, not --fold; a batch norm behind one "
+            "has a factor an output, and no core has"
+        )
+    if rank and settings.equalize:
+        raise ValueError(
+            "--equalize: option must be --no-equalize for a network with tensor trains, not --equalize; no core has "
+            "the channels of the layer before it in order"
+        )

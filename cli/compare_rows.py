@@ -190,8 +190,10 @@ def network_name(model: ModelSettings) -> str:
     ('mlp 64-32', 'lenet5, 2 x channels')
     """
     if model.kind == "mlp":
-        return f"mlp {'-'.join(map(str, model.hidden))}"
-    return model.kind if model.channel_multiplier == 1 else f"{model.kind}, {model.channel_multiplier:g} x channels"
+        return f"mlp {'-'.join(str(model.width(f'fc{i}', width)) for i, width in enumerate(model.hidden))}"
+    narrower = ", narrower layers" if model.widths else ""
+    times = "" if model.channel_multiplier == 1 else f", {model.channel_multiplier:g} x channels"
+    return f"{model.kind}{times}{narrower}"
 
 
 def widths_name(recipe: Recipe) -> str:

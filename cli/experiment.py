@@ -143,7 +143,7 @@ def named(experiment: Experiment, name: str) -> Experiment:
 def _override(settings: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
-    deepest = {("recipe", "layers"): 4, ("model", "widths"): 3}.get(tuple(parts[:2]), 2)
+    deepest = {"recipe.layers": 4, "model.widths": 3}.get(".".join(parts[:2]), 2)
     if not equals or not all(parts) or len(parts) > deepest:
         raise ValueError(f"--set: override must be section.key=value, not {override!r}; try --set train.epochs=3")
     try:

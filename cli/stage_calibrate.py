@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from bitwright.calibration.settings import CalibrationSettings, check_widths
+from bitwright.calibration.settings import CalibrationSettings, check_trains, check_widths
 from bitwright.cli.console import err, note, out, progress_bar
 from bitwright.cli.experiment import Experiment, changed, named, read
 from bitwright.cli.named_run import resolve
@@ -229,6 +229,7 @@ def _experiment(
     recipe = Recipe.model_validate({**widths, "weight_scale_from": "parameter"})
     experiment = changed(source.experiment.model_copy(update={"recipe": recipe}), source.recipe_overrides)
     check_widths(experiment.recipe)
+    check_trains(source.experiment.model.tensor_train_rank, settings)
     batch_norm = source.experiment.model.batch_norm and not settings.fold
     experiment = experiment.model_copy(
         update={"model": source.experiment.model.model_copy(update={"batch_norm": batch_norm})}

@@ -60,7 +60,8 @@ class Source:
     def calibration(self, **settings: Any) -> CalibrationSettings:  # noqa: ANN401 - fields of the class
         """Return the settings of `bitwright calibrate`; batch norms are folded where they can be."""
         network, description = self.loaded
-        fold = not (description.model.batch_norm and unfoldable(network))
+        model = description.model
+        fold = not (model.batch_norm and (model.tensor_train_rank > 0 or unfoldable(network)))
         return CalibrationSettings(**{"fold": fold, **settings})
 
     def recipe(self, **widths: int) -> Recipe:

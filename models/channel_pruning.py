@@ -64,11 +64,16 @@ def prune_channels(
         The smaller network, in eval mode, and its description, with `ModelSettings.widths`.
 
     Raises:
-        ValueError: If the network is no chain, or a layer's weights are all zero.
+        ValueError: If the network is no chain, has tensor trains, or a layer's weights are all zero.
     """
     if description.model.kind not in CHAINS:
         raise ValueError(
             f"model.kind: value must be one of {', '.join(CHAINS)} to lose channels, not {description.model.kind!r}; "
+            "take --structure weights"
+        )
+    if description.model.tensor_train_rank:
+        raise ValueError(
+            f"model.tensor_train_rank: value must be 0 to lose channels, not {description.model.tensor_train_rank}; "
             "take --structure weights"
         )
     chain = links(network, description)
@@ -146,7 +151,7 @@ def _kept_of_each(chain: Sequence[Link], settings: PruningSettings) -> dict[str,
     kept = {}
     for link in chain:
         filters = link.filters()
-        method = prune.LnStructured(settings.taken(len(filters)), n=2, dim=0)  # type: ignore[no-untyped-call]
+        method = prune.LnStructured(settings.taken(len(filters)), n=2, dim=0)
         mask: Tensor = method.compute_mask(filters, torch.ones_like(filters))  # type: ignore[no-untyped-call]
         kept[link.name] = mask.flatten(1)[:, 0].nonzero().flatten()
     return kept
@@ -155,7 +160,7 @@ def _kept_of_each(chain: Sequence[Link], settings: PruningSettings) -> dict[str,
 def _kept_globally(chain: Sequence[Link], settings: PruningSettings) -> dict[str, Tensor]:
     norms = [link.filters().flatten(1).norm(dim=1) for link in chain]
     ranks = torch.cat([norm / norm.mean().clamp_min(torch.finfo(norm.dtype).tiny) for norm in norms])
-    masks = smallest_mask(ranks, settings.taken(len(ranks))).split([len(norm) for norm in norms])
+    masks = torch.split(smallest_mask(ranks, settings.taken(len(ranks))), [len(norm) for norm in norms])
     kept = {}
     for link, norm, mask in zip(chain, norms, masks, strict=True):
         stays = mask.bool()

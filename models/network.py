@@ -11,6 +11,7 @@ from bitwright.models.mlp import MLP
 from bitwright.models.mobilenet_v2 import MobileNetV2
 from bitwright.models.resnet import ResNet
 from bitwright.models.settings import ModelSettings
+from bitwright.models.tensor_train import TensorTrainRule
 from bitwright.models.vgg_small import VGGSmall
 from bitwright.quant.recipe import LEFT_OUT, Recipe
 
@@ -92,7 +93,8 @@ def removable_layers(settings: ModelSettings, input_shape: tuple[int, ...], clas
         return ()
     network = _build(settings, Recipe.floating(), input_shape, classes)
     layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return tuple(name for name, layer in layers[:-1] if layer.in_features == layer.out_features)
+    cores: tuple[str, ...] = getattr(network, "cores", ())
+    return tuple(name for name, layer in layers[:-1] if layer.in_features == layer.out_features and name not in cores)
 
 
 def _unactivated(network: nn.Module) -> tuple[str, ...]:
@@ -146,4 +148,10 @@ def _build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...]
         batch_norm=settings.batch_norm,
         own_widths=settings.widths,
         input_range=(0.0, 1.0) if images else STANDARDISED_RANGE,
+        tensor_trains=TensorTrainRule(
+            settings.tensor_train_rank,
+            settings.tensor_train_cores,
+            settings.tensor_train_least,
+            settings.tensor_train_bit_width,
+        ),
     )

@@ -161,7 +161,7 @@ def _masks(weights: Mapping[str, Tensor], settings: PruningSettings) -> dict[str
         return {name: smallest_mask(weight, settings.taken(weight.numel())) for name, weight in weights.items()}
     together = torch.cat([weight.flatten() for weight in weights.values()])
     mask = smallest_mask(together, settings.taken(together.numel()))
-    parts = mask.split([weight.numel() for weight in weights.values()])
+    parts = torch.split(mask, [weight.numel() for weight in weights.values()])
     return {name: part.reshape(weight.shape) for (name, weight), part in zip(weights.items(), parts, strict=True)}
 
 

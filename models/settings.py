@@ -127,6 +127,40 @@ class ModelSettings(BaseModel):
             )
         return self
 
+    tensor_train_rank: Annotated[int, Field(ge=0, le=65536)] = Field(
+        0,
+        description="Rank of the tensor trains that take the place of an MLP's large hidden layers: fc1_core0, "
+        "fc1_core1, ... instead of fc1. 0: ordinary layers.",
+    )
+    tensor_train_least: Annotated[int, Field(ge=4, le=65536)] = Field(
+        256, description="Values that a hidden layer has on both sides to become a tensor train."
+    )
+    tensor_train_cores: Annotated[int, Field(ge=2, le=4)] = Field(2, description="Cores of each tensor train.")
+    tensor_train_bit_width: Annotated[int, Field(ge=1, le=16)] = Field(
+        8,
+        description="Bits of what goes from core to core, signed, where [recipe.layers] does not name the core and the "
+        "recipe is not float; 1: the sign.",
+    )
+
+    @model_validator(mode="after")
+    def _tensor_trains_are_of_an_mlp(self) -> Self:
+        if not self.tensor_train_rank:
+            return self
+        if self.kind != "mlp":
+            raise ValueError(
+                f"tensor_train_rank: value must be 0 for kind = {self.kind!r}, not {self.tensor_train_rank}; it is for mlp"
+            )
+        if not self.batch_norm:
+            raise ValueError(
+                f"tensor_train_rank: value must be 0 where batch_norm is false, not {self.tensor_train_rank}; tensor "
+                "trains have no bias"
+            )
+        if self.widths:
+            raise ValueError(
+                f"widths: value must be left out where tensor_train_rank is set, not {dict(self.widths)!r}; set hidden"
+            )
+        return self
+
     def channels(self, ordinary: int) -> int:
         """Return the channels that a layer has where the network's ordinary form has so many.
 
