@@ -148,7 +148,8 @@ class ModelSettings(BaseModel):
             return self
         if self.kind != "mlp":
             raise ValueError(
-                f"tensor_train_rank: value must be 0 for kind = {self.kind!r}, not {self.tensor_train_rank}; it is for mlp"
+                f"tensor_train_rank: value must be 0 for kind = {self.kind!r}, not {self.tensor_train_rank}; "
+                "it is for mlp"
             )
         if not self.batch_norm:
             raise ValueError(
