@@ -1,10 +1,10 @@
 """Weights of one bit without training: the batch norms behind them make up for what the signs lose. Imports torch."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bitwright.calibration.fold import Weighted
@@ -42,4 +42,4 @@ def binarised(network: nn.Module, inputs: Tensor) -> Iterator[None]:
 def renormalise(network: nn.Module, inputs: Tensor) -> None:
     """Take the statistics of all batch norms anew, in place, where a layer has weights of one bit."""
     if any(isinstance(module, Weighted) and is_binary(module) for module in network.modules()):
-        take_statistics(network, torch.split(inputs, BATCH))
+        take_statistics(network, inputs.tensor_split(math.ceil(len(inputs) / BATCH)))  # all of one size, or nearly

@@ -23,8 +23,6 @@ from bitwright.cli.stage_export import export, load_program
 from bitwright.cli.stage_hls import judge
 from bitwright.cli.stage_train import train
 from bitwright.cli.versions import installed
-from bitwright.export.operations import Linear
-from bitwright.export.program import Program
 from bitwright.rtl.design import FACTS, TOP, read_design, sources, write_design
 from bitwright.synth.yosys import Family, synthesize
 
@@ -56,19 +54,6 @@ class Figure:
     different: int
 
 
-def weight_bits(program: Program) -> int:
-    """Return the bits of all weights, biases left out.
-
-    >>> from bitwright.export.operations import Dense, Input
-    >>> from bitwright.quant.fixed_point import FixedPoint
-    >>> code = FixedPoint(4, 4)
-    >>> weight_bits(Program((Input("x", "", (2,), code), Dense("fc", "x", np.ones((2, 3), np.int64), code, None))))
-    24
-    """
-    layers = [operation for operation in program.operations if isinstance(operation, Linear)]
-    return sum(layer.weight.size * layer.weight_format.width for layer in layers)
-
-
 def measure(network: str, seed: int, runs_dir: Path, *, yosys: bool) -> Figure:
     """Train a network unless that was done, lower it, write its RTL, and synthesise it if asked for."""
     bits, _, hidden = network.partition(":")
@@ -90,7 +75,7 @@ def measure(network: str, seed: int, runs_dir: Path, *, yosys: bool) -> Figure:
     different = sum(each.different for each in verdict.levels.values())
     assert level.accuracy is not None
     estimate = read_design(run.rtl).lut_estimate
-    return Figure(network, level.accuracy, len(np.load(run.labels)), weight_bits(program), estimate, lut, different)
+    return Figure(network, level.accuracy, len(np.load(run.labels)), program.weight_bits, estimate, lut, different)
 
 
 def table(found: Sequence[Figure]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from bitwright.cli.page_collect import CALIBRATION
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder
 
 CHECKPOINT = ".safetensors"
+PRUNING = "pruning.json"
 INDIFFERENT = ("logger",)
 """Settings of a training that its weights do not depend on."""
 
@@ -49,7 +50,23 @@ def _key(run: RunFolder, experiment: Experiment, seen: tuple[Path, ...]) -> dict
     made = _made(run)
     if made is not None:
         del settings["recipe"]["bias_bit_width"]  # calibration gives biases the bits that they turn out to need
-    return {**settings, "made": made}
+    pruned = _pruned(run, seen)
+    if pruned is not None:
+        settings["train"].pop("start_from")  # the pruned weights, which lie in the run itself
+    return {**settings, "made": made, "pruned": pruned}
+
+
+def _pruned(run: RunFolder, seen: tuple[Path, ...]) -> object:
+    """Return how a run was pruned, and the experiment of what was; nothing of one that was not."""
+    path = run.path / PRUNING
+    if not path.is_file():
+        return None
+    try:
+        report = json.loads(path.read_text())
+        settings, source = report["settings"], str(report["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return str(path)
+    return {"settings": settings, "of": _origin(run, str(run.path.parent / source / f"checkpoint{CHECKPOINT}"), seen)}
 
 
 def _origin(run: RunFolder, value: object, seen: tuple[Path, ...]) -> object:

@@ -7,7 +7,6 @@ import numpy as np
 
 from bitwright.calibration.costs import effective_bits
 from bitwright.calibration.packing import pack
-from bitwright.cli.stage_export import weight_bits
 from bitwright.export.operations import Integers, Linear, Threshold
 from bitwright.export.precision import Need, needs
 from bitwright.export.program import Program
@@ -51,8 +50,7 @@ def size_of(program: Program) -> Size:
     >>> size_of(Program((Input("x", "", (2,), FixedPoint(5, 5)), fc)))
     Size(weights=4, weight_bits=12, packed_bytes=3, bit_operations=20)
     """
-    weights = sum(operation.weight.size for operation in program.operations if isinstance(operation, Linear))
-    return Size(weights, weight_bits(program), len(packed(program)), bit_operations(program))
+    return Size(program.weights, program.weight_bits, len(packed(program)), bit_operations(program))
 
 
 def packed(program: Program) -> bytes:
@@ -63,6 +61,8 @@ def packed(program: Program) -> bytes:
     """
     found = []
     for operation, roles in zip(program.operations, needs(program).values(), strict=True):
+        if isinstance(operation, Linear) and operation.only_adds:
+            continue
         for role, need in roles.items():
             codes = getattr(operation, CONSTANTS[role], None) if role in CONSTANTS else None
             if codes is not None:
@@ -88,6 +88,5 @@ def bit_operations(program: Program) -> int:
         prod(tensors[operation.name].shape[:-1])
         * int(effective_bits(operation.weight).sum())
         * tensors[operation.source].format.width
-        for operation in program.operations
-        if isinstance(operation, Linear)
+        for operation in program.weighted
     )

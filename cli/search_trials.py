@@ -72,7 +72,7 @@ def _work(search: Search, points: Sequence[Recipe], trials: int, say: Say | None
         reached = f"{best.accuracy:.2%} at {best.cost(wanted.cost):,.0f}" if best else "target not reached"
         say(f"search: {found.finished} of {wanted.trials} trials, {found.pruned} pruned; best {reached}", tried)
 
-    about = (key_of(search.start), str(search.target), str(search.removable), str(sorted(search.binarisable)))
+    about = (key_of(search.start), str(search.target), str(search.removable), *sorted(search.binarisable))
     return run_trials(
         f"{search.source.experiment.name}.{wanted.cost}.{digest(search.setting, *about)[:12]}",
         storage,

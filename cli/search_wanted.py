@@ -62,6 +62,8 @@ class Wanted:
             raise ValueError(
                 "--binary: weights of one bit must be wanted without --max-accumulator-bits, not with it; leave one out"
             )
+        if self.binary and self.samples == 1:
+            raise ValueError("--binary: --samples must be at least 2, not 1; one image has no deviation")
         if not self.learn:
             for option, given_too in (
                 ("--learn-epochs", self.learn_epochs > 1),

@@ -228,7 +228,8 @@ def _experiment(
     """Return the settings of the new run."""
     recipe = Recipe.model_validate({**widths, "weight_scale_from": "parameter"})
     experiment = changed(source.experiment.model_copy(update={"recipe": recipe}), source.recipe_overrides)
-    check_widths(experiment.recipe)
+    if settings.fold:  # else the network tells which layers may have one bit
+        check_widths(experiment.recipe)
     check_trains(source.experiment.model.tensor_train_rank, settings)
     batch_norm = source.experiment.model.batch_norm and not settings.fold
     experiment = experiment.model_copy(

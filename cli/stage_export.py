@@ -15,7 +15,7 @@ from bitwright.cli.run_folder import RunFolder, digest, write_text
 from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_codes, read_interface
 from bitwright.export.lower import LoweredNetwork, lower
-from bitwright.export.operations import Integers, Linear
+from bitwright.export.operations import Integers
 from bitwright.export.pass_softmax import remove_final_softmax
 from bitwright.export.precision import precision_text
 from bitwright.export.program import Program
@@ -137,7 +137,7 @@ def _write_model(
     write_lowered(lowered, run, raw_scale)
     run.finish("export", key, time.monotonic() - started, unchanged=written, checkpoint=digest(run.checkpoint))
     program = lowered.program
-    note(f"export: {run.lowered} has {len(program.operations)} layers, {weight_bits(program):,} bits of weights")
+    note(f"export: {run.lowered} has {len(program.operations)} layers, {program.weight_bits:,} bits of weights")
 
 
 def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.0) -> None:
@@ -208,12 +208,3 @@ def load_array(path: Path) -> Integers:
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
         raise ValueError(f"{path}: array must be of integers, not another kind; delete it and export again")
     return found.astype(np.int64)
-
-
-def weight_bits(program: Program) -> int:
-    """Return the bits of all weights."""
-    return sum(
-        operation.weight.size * operation.weight_format.width
-        for operation in program.operations
-        if isinstance(operation, Linear)
-    )

@@ -11,7 +11,7 @@ from rich.table import Table
 from bitwright.cli.console import note, out, progress_bar
 from bitwright.cli.experiment import Experiment
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
-from bitwright.cli.stage_export import load_array, load_program, save_array, weight_bits
+from bitwright.cli.stage_export import load_array, load_program, save_array
 from bitwright.cli.versions import installed
 from bitwright.export.interface import read_interface
 from bitwright.export.operations import Linear
@@ -184,8 +184,7 @@ def show(run: RunFolder, verdict: Verification) -> None:
         )
     out.print(table)
     program = load_program(run)
-    weights = sum(operation.weight.size for operation in program.operations if isinstance(operation, Linear))
-    out.print(f"weights  {weights:,} in {weight_bits(program):,} bits")
+    out.print(f"weights  {program.weights:,} in {program.weight_bits:,} bits")
     if run.project.exists():
         out.print(f"project  {run.project}", markup=False)
     out.print(f"report   {run.verification}", markup=False)

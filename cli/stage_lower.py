@@ -5,7 +5,7 @@ from pathlib import Path
 from bitwright.cli.console import out
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_convert import read_graph
-from bitwright.cli.stage_export import weight_bits, write_lowered
+from bitwright.cli.stage_export import write_lowered
 from bitwright.export.lower import lower
 
 
@@ -33,4 +33,4 @@ def lower_file(model: Path, folder: Path, *, input_type: str | None = None, allo
             f"{operation.name:<16} {type(operation).__name__:<12} {tensor.shape!s:<16} {lowest} .. {highest}",
             markup=False,
         )
-    out.print(f"{weight_bits(network.program):,} bits of weights; written to {folder}", markup=False)
+    out.print(f"{network.program.weight_bits:,} bits of weights; written to {folder}", markup=False)

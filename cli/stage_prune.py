@@ -77,7 +77,7 @@ def prune(
     if epochs == 0:
         _take(experiment, run)
     else:
-        zeros = settings.structure != "channels" or original.experiment.train.keep_zeros
+        zeros = json.loads(report.read_text())["keep_zeros"]
         training = experiment.train.model_copy(update={"start_from": str(start), "keep_zeros": zeros})
         experiment = experiment.model_copy(update={"train": training})
         train(experiment, run, data_dir)
@@ -138,6 +138,7 @@ def _prune(
         "source": original.experiment.name,
         "settings": asdict(settings),
         "widths": dict(smaller.model.widths),
+        "keep_zeros": settings.structure != "channels" or _keeps_zeros(original),
         "before": figures(network, description, data, experiment.hls),
         "pruned": figures(pruned, smaller, data, None),
     }
@@ -146,6 +147,16 @@ def _prune(
     run.forget("prune")
     save(run.path / START, pruned, smaller)
     _write(run, report)
+
+
+def _keeps_zeros(original: FloatRun) -> bool:
+    """Return whether zeros of the network are there to stay: it was trained, or just pruned, so."""
+    if original.experiment.train.keep_zeros:
+        return True
+    try:
+        return bool(json.loads((original.checkpoint.parent / REPORT).read_text())["keep_zeros"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _take(experiment: Experiment, run: RunFolder) -> None:

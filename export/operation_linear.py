@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bitwright.export.operation import Integers, Interval, Shape, UnaryOperation
 from bitwright.export.packed import PackedLayer, levels_of, pack
 from bitwright.quant.bipolar import Format
-from bitwright.quant.fixed_point import smallest_format
+from bitwright.quant.fixed_point import FixedPoint, smallest_format
 
 GATHERED_VALUES = 500_000
 """Values of the windows that a convolution gathers at a time, unless those of one image are more."""
@@ -29,6 +29,11 @@ class Linear(UnaryOperation):
     weight: Integers
     weight_format: Format
     bias: Integers | None
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether it multiplies by nothing: unsigned weights of one bit, all one, as the sum of a window has them."""
+        return self.weight_format == FixedPoint(1, 1, signed=False) and bool((self.weight == 1).all())
 
     def accumulator_fractional(self, format: Format) -> int:  # noqa: A002
         """Return the bits right of the accumulator's binary point."""

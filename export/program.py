@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from bitwright.export.operations import Input, Integers, Operation, Tensor
+from bitwright.export.operations import Input, Integers, Linear, Operation, Tensor
 from bitwright.quant.bipolar import Bipolar
 
 CHUNK_VALUES = 500_000
@@ -55,6 +55,21 @@ class Program:
     """
 
     operations: tuple[Operation, ...]
+
+    @property
+    def weighted(self) -> tuple[Linear, ...]:
+        """The operations with weights of the network; those that add up the window of an average have none."""
+        return tuple(each for each in self.operations if isinstance(each, Linear) and not each.only_adds)
+
+    @property
+    def weights(self) -> int:
+        """How many weights there are."""
+        return sum(operation.weight.size for operation in self.weighted)
+
+    @property
+    def weight_bits(self) -> int:
+        """Their bits, each at the width of its layer."""
+        return sum(operation.weight.size * operation.weight_format.width for operation in self.weighted)
 
     @property
     def input(self) -> Input:

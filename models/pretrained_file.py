@@ -23,8 +23,8 @@ SUFFIX = ".safetensors"
 PREFIX = "pretrained:"
 
 BEYOND = 0.25
-"""Steps by which a float weight lies beyond its integer, away from zero. It is rounded to that integer all the same; where
-the scale is the power of two above the largest weight, that weight is still above the power of two below."""
+"""Steps by which a float weight lies beyond its integer, away from zero. It is rounded to that integer all the same.
+Where the scale is the power of two above the largest weight, that weight is still above the power of two below."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def keep_weights_float(network: nn.Module, *, floating: bool) -> None:
     [[0.25, 0.25]]
     """
     for module in network.modules():
-        quantizer: Any = getattr(module, "weight_quant", None)
-        if quantizer is not None:
-            quantizer.disable_quant = floating
+        for name in ("weight_quant", "bias_quant"):  # the grid of a bias is that of its weights
+            quantizer: Any = getattr(module, name, None)
+            if quantizer is not None:
+                quantizer.disable_quant = floating

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -162,6 +162,11 @@ class ModelSettings(BaseModel):
             )
         return self
 
+    @field_serializer("channel_multiplier")
+    def _whole_as_int(self, value: float) -> float:
+        """Write 2.0 as 2: finished trainings go by what is written."""
+        return int(value) if value == int(value) else value
+
     def channels(self, ordinary: int) -> int:
         """Return the channels that a layer has where the network's ordinary form has so many.
 
@@ -258,6 +263,19 @@ class TrainSettings(BaseModel):
     )
     devices: Positive = Field(1, description="Devices (on the CPU: processes) that train side by side.")
     nodes: Positive = Field(1, description="Machines that train side by side (as Lightning's num_nodes).")
+
+    @model_validator(mode="after")
+    def _settings_have_an_effect(self) -> Self:
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise ValueError(
+                f"label_smoothing: value must be 0 for loss = {self.loss!r}, not {self.label_smoothing}; it smooths "
+                "cross_entropy"
+            )
+        for name in ("distillation_weight", "distillation_temperature", "distillation_layers"):
+            value = getattr(self, name)
+            if not self.teacher and value != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: value must be left out where teacher is empty, not {value!r}; name one")
+        return self
 
     @model_validator(mode="after")
     def _zeros_come_from_somewhere(self) -> Self:

@@ -49,9 +49,8 @@ class KeepBest(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
-        self.best, self.accuracy, self.epoch, self.history = (
-            state_dict[key] for key in ("best", "accuracy", "epoch", "history")
-        )
+        self.accuracy, self.epoch, self.history = (state_dict[key] for key in ("accuracy", "epoch", "history"))
+        self.best = state_dict.get("best", self.accuracy)  # states of old know no other merit
 
 
 class StopEarly(EarlyStopping):

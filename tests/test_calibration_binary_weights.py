@@ -61,10 +61,21 @@ def test_statistics_are_those_of_the_quantised_network(rounding: Rounding) -> No
     prepared = observed(LENET, rounding=rounding)
     network: Any = quantize(prepared, with_bits("conv2"))[0]
     before = network.norm3.running_mean.clone()
-    take_statistics(network, torch.split(prepared.inputs, 128))
+    take_statistics(network, [prepared.inputs])
     assert torch.equal(network.norm3.running_mean, before)
     original: Any = prepared.network.get_submodule("norm3")
     assert not torch.equal(before, original.running_mean)
+
+
+def test_every_input_counts_alike_in_the_statistics() -> None:
+    inputs = images(MLP, 129)
+    prepared = prepare(float_network(MLP), MLP, inputs, CalibrationSettings(fold=False))
+    made: Any = quantize(prepared, with_bits("fc1"))[0]
+    seen: list[torch.Tensor] = []
+    made.norm0.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with torch.no_grad():
+        made(inputs)
+    torch.testing.assert_close(made.norm0.running_mean, seen[0].mean(dim=0), rtol=0.02, atol=1e-2)
 
 
 @pytest.mark.parametrize("description", [MLP, CNN, LENET], ids=lambda each: each.model.kind)

@@ -121,6 +121,18 @@ def test_training_of_the_same_name_is_kept(float_run: Path, fixed_run: Path, bit
     assert (fixed_run / "previous" / "1" / "checkpoint.safetensors").read_bytes() == before
 
 
+def test_weights_of_one_bit_are_calibrated_before_a_batch_norm(float_run: Path, bitwright: Bitwright) -> None:
+    runs = float_run.parent
+    one = ("--set", "recipe.layers.fc0.weight_bit_width=1")
+    outcome = bitwright("calibrate", float_run, "--runs-dir", runs, "--no-fold", *one, "--name", "bits")
+    assert outcome.status == 0, outcome.err
+    assert 'binary_weight_scale = "per_channel"' in (runs / "bits" / EXPERIMENT).read_text()
+    outcome = bitwright("export", runs / "bits")
+    assert outcome.status == 0, outcome.err
+    levels = json.loads((runs / "bits" / "verification.json").read_text())["levels"]
+    assert {level["different"] for level in levels.values()} == {0}
+
+
 @pytest.mark.parametrize("key", ["start_from", "teacher"])
 def test_training_cannot_start_or_learn_from_itself(key: str, fixed_run: Path, bitwright: Bitwright) -> None:
     start = fixed_run / "checkpoint.safetensors"

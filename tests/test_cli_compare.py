@@ -497,3 +497,16 @@ def test_several_threads_are_not_timed_on_a_busy_machine(
         "wait for other work to end, or take --threads 1\n"
     )
     assert (outcome.status, outcome.out, outcome.err) == (2, "", line)
+
+
+def test_seeds_of_one_pruning_are_one_row_and_those_of_two_are_not(tmp_path: Path) -> None:
+    def pruned(name: str, seed: int, share: float) -> str:
+        stored(tmp_path / f"source_{seed}", f"seed={seed}")
+        stored(tmp_path / name, f"seed={seed}")
+        report = {"settings": {"share": share}, "source": f"source_{seed}"}
+        (tmp_path / name / "pruning.json").write_text(json.dumps(report))
+        start = f"train.start_from={tmp_path / name / 'pruned.safetensors'}"
+        return stored(tmp_path / name, f"seed={seed}", start, "train.keep_zeros=true")
+
+    assert pruned("a", 1, 0.3) == pruned("b", 2, 0.3)
+    assert pruned("c", 1, 0.3) != pruned("d", 2, 0.9)

@@ -121,6 +121,14 @@ def test_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, t
             "[data]\nvalidation_fraction = 0.7",
             "data.validation_fraction: value must be less than or equal to 0.5, not 0.7",
         ),
+        (
+            '[train]\nloss = "squared_hinge"\nlabel_smoothing = 0.1',
+            "train.label_smoothing: value must be 0 for loss = 'squared_hinge', not 0.1; it smooths cross_entropy",
+        ),
+        (
+            "[train]\ndistillation_weight = 0.9",
+            "train.distillation_weight: value must be left out where teacher is empty, not 0.9; name one",
+        ),
         ('[model]\nkind = "lenet"', f"model.kind: value must be {KINDS}, not 'lenet'"),
         ("[model]\nhidden = 64", "model.hidden: value must be a list, not 64"),
         ("[model]\nhidden = []", "model.hidden: value must be a list of one value or more, not []"),

@@ -41,10 +41,26 @@ def test_run_of_the_user_is_not_overwritten(fixed_run: Path, tmp_path: Path, bit
     outcome = bitwright("export", "pretrained:digits_mlp_w6a6", "--runs-dir", tmp_path)
     assert (outcome.status, outcome.err) == (
         2,
-        f"{run}: folder must be free for pretrained:digits_mlp_w6a6, not hold a run of another origin; give --runs-dir "
-        "another folder\n",
+        f"{run}: folder must be free for pretrained:digits_mlp_w6a6, not hold a run of another origin; give "
+        f"--runs-dir another folder, or {run} for that run\n",
     )
     assert (run / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_training_of_the_user_is_neither_lost_nor_passed_off(tmp_path: Path, bitwright: Bitwright) -> None:
+    name = "pretrained:digits_mlp_w1a1"
+    assert bitwright("train", name, "--runs-dir", tmp_path, "--set", "train.epochs=1").status == 0
+    run = tmp_path / "digits_mlp_w1a1"
+    before = (run / "checkpoint.safetensors").read_bytes()
+    for lost in ("nothing", "metrics.json"):  # trained to the end, and killed before
+        (run / lost).unlink(missing_ok=True)
+        outcome = bitwright("export", name, "--runs-dir", tmp_path)
+        assert (outcome.status, outcome.err) == (
+            2,
+            f"{run}: folder must be free for {name}, not hold a run of another origin; give --runs-dir another folder, "
+            f"or {run} for that run\n",
+        )
+        assert (run / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_unknown_network_is_refused(tmp_path: Path, bitwright: Bitwright) -> None:
@@ -72,6 +88,14 @@ def test_run_is_packed(fixed_run: Path, tmp_path: Path, bitwright: Bitwright) ->
     level = json.loads((run / "verification.json").read_text())["levels"]["program"]
     assert found.accuracy["test"] == level["accuracy"]
     assert found.experiment["name"] == fixed_run.name
+    packed = (tmp_path / "mine.safetensors").read_bytes()
+    outcome = bitwright("pretrained", "--pack", run, "--out-dir", tmp_path)
+    assert (outcome.status, outcome.err) == (
+        2,
+        f"{tmp_path / 'mine.safetensors'}: file must be a new one, not one that is there; delete it, or choose another "
+        "--name\n",
+    )
+    assert (tmp_path / "mine.safetensors").read_bytes() == packed
 
 
 def test_run_that_differs_is_not_packed(fixed_run: Path, tmp_path: Path, bitwright: Bitwright) -> None:

@@ -48,6 +48,15 @@ def test_weights_follow_the_activations(tmp_path: Path, monkeypatch: pytest.Monk
     assert seen == floating * 2 + quantised * 2
 
 
+def test_layers_with_a_bias_take_their_time_too(tmp_path: Path) -> None:
+    data = load("digits")
+    data = replace(data, train=data.train.take(np.arange(96)), validation=data.validation.take(np.arange(60)))
+    settings = TrainSettings(epochs=2, batch_size=48, float_weights_share=0.5)
+    description = replace(BINARY, model=ModelSettings(hidden=(8,), batch_norm=False), recipe=Recipe())
+    metrics = training.train(description, settings, data, 1, tmp_path, report=lambda _: None)
+    assert metrics["epochs"] == 2
+
+
 def test_smoothed_labels_are_spread_over_all_classes() -> None:
     torch.manual_seed(1)
     settings = TrainSettings(label_smoothing=0.2)

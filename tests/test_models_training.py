@@ -24,7 +24,7 @@ from bitwright.models.dataset import DataSet
 from bitwright.models.dataset import load as load_data
 from bitwright.models.settings import ModelSettings, TrainSettings
 from bitwright.models.training import train
-from bitwright.models.training_state import ResumePoint
+from bitwright.models.training_state import KeepBest, ResumePoint
 from bitwright.quant.recipe import Recipe
 
 MLP = NetworkDescription(ModelSettings(hidden=(8, 8)), Recipe(), (1, 8, 8), 10)
@@ -290,6 +290,12 @@ def test_checkpoint_is_of_the_epoch_that_is_asked_for(
         with pytest.raises(OSError, match="killed"):
             trained(tmp_path / "killed", settings)
     assert trained(tmp_path / "killed", settings) == metrics
+
+
+def test_state_of_a_training_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
+    best = KeepBest(tmp_path / "checkpoint", lambda _: None)
+    best.load_state_dict({"accuracy": 0.75, "epoch": 3, "history": []})
+    assert (best.best, best.accuracy, best.epoch) == (0.75, 0.75, 3)
 
 
 def test_scales_stay_where_the_first_batches_put_them(tmp_path: Path) -> None:
