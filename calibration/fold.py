@@ -38,7 +38,7 @@ def layers_of_norms(network: nn.Module) -> dict[str, tuple[str, bool]]:
     >>> from bitwright.models.lenet5 import LeNet5
     >>> from bitwright.models.settings import ModelSettings
     >>> from bitwright.quant.recipe import Recipe
-    >>> layers_of_norms(LeNet5((1, 28, 28), 10, Recipe.floating(), ModelSettings()))["norm3"]
+    >>> layers_of_norms(LeNet5((1, 28, 28), 10, Recipe.floating(), ModelSettings(kind="lenet5")))["norm3"]
     ('fc1', False)
     """
     graph = traced(network)

@@ -28,7 +28,7 @@ class CNN(nn.Module):
         ValueError: If the image is smaller than 4x4.
 
     >>> import torch
-    >>> CNN((1, 8, 8), 10, Recipe(), ModelSettings()).eval()(torch.zeros(2, 1, 8, 8)).shape
+    >>> CNN((1, 8, 8), 10, Recipe(), ModelSettings(kind="cnn")).eval()(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
     """
 

@@ -35,7 +35,8 @@ class CNV(nn.Module):
         ValueError: If the image is not 32x32.
 
     >>> import torch
-    >>> CNV((3, 32, 32), 10, Recipe(), ModelSettings(channel_multiplier=0.125)).eval()(torch.zeros(2, 3, 32, 32)).shape
+    >>> settings = ModelSettings(kind="cnv", channel_multiplier=0.125)
+    >>> CNV((3, 32, 32), 10, Recipe(), settings).eval()(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     """
 

@@ -31,7 +31,7 @@ class LeNet5(nn.Module):
         ValueError: If the image is not 28x28 or 32x32.
 
     >>> import torch
-    >>> LeNet5((1, 28, 28), 10, Recipe(), ModelSettings()).eval()(torch.zeros(2, 1, 28, 28)).shape
+    >>> LeNet5((1, 28, 28), 10, Recipe(), ModelSettings(kind="lenet5")).eval()(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
 

@@ -43,7 +43,7 @@ class PackedTensor:
         """Return the bytes of integers of any shape, the highest bit of the first one first.
 
         >>> PackedTensor(4, (3,)).pack(np.array([-8, 0, 7]))
-        array([ 8, 240], dtype=uint8)
+        array([  8, 240], dtype=uint8)
         """
         bits = (codes.reshape(-1) + 1) // 2 if self.bit_width == 1 else codes.reshape(-1) - self._lowest
         places = np.arange(self.bit_width)[::-1]

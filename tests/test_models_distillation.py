@@ -49,7 +49,7 @@ def test_loss_is_the_divergence_of_softened_scores_and_the_distance_of_direction
     torch.manual_seed(1)
     network = LARGE.build().eval()
     inputs, scores, own = torch.rand(5, 1, 8, 8), torch.randn(5, 10), torch.randn(5, 8)
-    settings = TrainSettings(distillation_temperature=3.0, distillation_layers=("norm1",))
+    settings = TrainSettings(teacher="x", distillation_temperature=3.0, distillation_layers=("norm1",))
     divergence, apart = Teacher(network, settings).loss(inputs, scores, {"norm1": own})
 
     features = watch(network, ["norm1"])
