@@ -48,6 +48,20 @@ class Observed:
     settings: CalibrationSettings
 
 
+def check_float(description: NetworkDescription) -> None:
+    """Refuse a network that is quantised already.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if not description.recipe.is_float:
+        width = description.recipe.weight_bit_width
+        raise ValueError(
+            f"recipe.weight_bit_width: width must be 32 (float) to calibrate, not {width}; "
+            "train the float network first, as configs/mnist_lenet5_float.toml does"
+        )
+
+
 def prepare(
     network: nn.Module,
     description: NetworkDescription,
@@ -68,12 +82,7 @@ def prepare(
         ValueError: If the network is not float, a batch norm never saw data or cannot be folded, an activation is not
             finite, or the network has tensor trains and is to be folded or equalised.
     """
-    if not description.recipe.is_float:
-        width = description.recipe.weight_bit_width
-        raise ValueError(
-            f"recipe.weight_bit_width: width must be 32 (float) to calibrate, not {width}; "
-            "train the float network first, as configs/mnist_lenet5_float.toml does"
-        )
+    check_float(description)
     for name, module in network.named_modules():
         if isinstance(module, BatchNorm) and not int(module.num_batches_tracked or 0):
             raise ValueError(

@@ -8,7 +8,7 @@ from bitwright.calibration.candidate import Candidate, CandidateFile
 from bitwright.calibration.evaluate import calibration_inputs, scores
 from bitwright.calibration.fold import unfoldable
 from bitwright.calibration.moves import uniform
-from bitwright.calibration.post_training import binarisable, prepare
+from bitwright.calibration.post_training import binarisable, check_float, prepare
 from bitwright.calibration.scorer import LutOf, Scorer
 from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.cli.console import err, note, progress_bar
@@ -73,6 +73,7 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     experiment = source.experiment
     use_threads(experiment)
     network, description = load(source.checkpoint)
+    check_float(description)
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
     if wanted.binary and not description.model.batch_norm:
         raise ValueError(

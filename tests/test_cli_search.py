@@ -318,6 +318,15 @@ def test_targets_that_cannot_be_are_refused(
     assert (outcome.status, outcome.err) == (2, f"{says}\n")
 
 
+def test_network_that_is_quantised_already_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("search", fixed_run)
+    assert (outcome.status, outcome.err) == (
+        2,
+        "recipe.weight_bit_width: width must be 32 (float) to calibrate, not 6; train the float network first, as "
+        "configs/mnist_lenet5_float.toml does\n",
+    )
+
+
 def test_winner_of_equal_cost_has_the_fewest_operations() -> None:
     tried = [Candidate(Recipe(), 0.9 + 0.01 * i, 10, 5 + i, None, 1) for i in range(3)]
     assert Wanted(target_accuracy=0.905, cost="weight_bits").winner(tried, 0.905) == tried[1]
