@@ -235,3 +235,16 @@ def test_help_teaches(bitwright: Bitwright) -> None:
     assert outcome.status == 0
     words = re.sub(r"\s+", " ", outcome.out)
     assert "bitwright prune runs/digits_cnn_w1a1 --structure channels --share 0.25" in words
+
+
+def test_zeros_of_the_first_pruning_outlast_a_second_one(fixed_run: Path, bitwright: Bitwright) -> None:
+    runs = fixed_run.parent
+    first = ("--share", "0.5", "--epochs", "0", "--name", "first")
+    assert bitwright("prune", fixed_run, "--runs-dir", runs, *first).status == 0
+    second = ("--structure", "channels", "--share", "0.25", "--epochs", "1", "--name", "second")
+    outcome = bitwright("prune", runs / "first", "--runs-dir", runs, *second)
+    assert outcome.status == 0, outcome.err
+    before, after = (load_file(runs / "second" / f"{name}.safetensors") for name in ("pruned", "checkpoint"))
+    zero = before["fc1.weight"] == 0
+    assert zero.any()
+    assert bool((after["fc1.weight"][zero] == 0).all())
