@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bitwright.cli.compare_chart import charts
 from bitwright.cli.compare_data import Comparison
 from bitwright.cli.compare_sheets import BLANKS, Cell, notes, sheets
-from bitwright.cli.page_draw import figure, json_text
+from bitwright.cli.page_draw import environment_of, figure, json_text
 
 
 def html_text(comparison: Comparison) -> str:
@@ -19,13 +18,7 @@ def html_text(comparison: Comparison) -> str:
     >>> "<h1>Comparison of runs</h1>" in html_text(Comparison((), None, (), {}))
     True
     """
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of(_template)
     data = comparison.data()
     text = environment.get_template("compare.html").render(
         data=data,

@@ -1,7 +1,7 @@
 """The page of a run as HTML: every number that it shows is looked up in the JSON that it embeds."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -20,19 +20,28 @@ EXACT_LENGTH = 14
 """Characters of a number below 1 that is shown whole: steps of 2**-12 and coarser are."""
 
 
+def environment_of(template: Callable[[str], str]) -> Environment:
+    """Return what renders the pages: text that comes from files stays text, and a name that is not given is an error.
+
+    Args:
+        template: Gives the text of a template by its name.
+    """
+    return Environment(
+        loader=FunctionLoader(template),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def html_text(page: Page) -> str:
     """Return one page of HTML without script or link; text that comes from files stays text.
 
     >>> "<h1>&lt;b&gt;</h1>" in html_text(Page("<b>"))
     True
     """
-    environment = Environment(
-        loader=FunctionLoader(_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of(_template)
     data = page.data()
     environment.globals |= {
         "curves": curves,

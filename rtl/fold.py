@@ -4,6 +4,7 @@ Three ways, each exact: the digits of the codes one after the other (distributed
 US patent 3,777,130, 1973), some of the inputs after the others, and some lines of an image after the others.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,7 +30,7 @@ from bitwright.rtl.trace import RULES, Wires
 
 
 @dataclass(frozen=True, eq=False)
-class Fold:
+class Fold(ABC):
     """An operation that takes its input, a row of cells, part by part.
 
     Args:
@@ -50,9 +51,9 @@ class Fold:
         return (self.operation,)
 
     @property
+    @abstractmethod
     def parts(self) -> int:
         """Clocks that it takes."""
-        raise NotImplementedError
 
     @property
     def cell(self) -> Format:
@@ -60,36 +61,36 @@ class Fold:
         return self.source.format
 
     @property
+    @abstractmethod
     def seen(self) -> int:
         """Cells that the logic sees: the first ones."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def shift(self) -> int:
         """Cells by which the row moves up each clock."""
-        raise NotImplementedError
 
     @property
     def grows(self) -> int:
         """Bits by which a sum is shifted up before the next part is added."""
-        raise NotImplementedError
+        return 0
 
     @property
     def adds(self) -> bool:
         """Whether parts are added; else they stand side by side."""
         return True
 
+    @abstractmethod
     def cells(self, wires: Wires) -> Symbols:
         """Return the row of cells of the input, first what is seen first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def logic(self, cells: Symbols, part: Symbol) -> Symbols:
         """Return what is computed of the cells that are seen; ``part`` counts the clocks from 0."""
-        raise NotImplementedError
 
+    @abstractmethod
     def whole(self, found: Symbols) -> Wires:
         """Return the result, of the sums or of all parts side by side."""
-        raise NotImplementedError
 
 
 def _ceil(value: int, divisor: int) -> int:
@@ -175,11 +176,6 @@ class Inputs(Fold):
     def shift(self) -> int:
         """To the next inputs."""
         return self.seen
-
-    @property
-    def grows(self) -> int:
-        """Not at all."""
-        return 0
 
     def cells(self, wires: Wires) -> Symbols:
         """Return the bits, zeros behind them up to full parts."""
