@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bitwright.calibration.accumulator_limit import clip_biases, fit_accumulators, is_limited, round_limited
 from bitwright.calibration.binary_weights import binarised, is_binary, renormalise
 from bitwright.calibration.fold import Weighted, fold_batch_norms
+from bitwright.calibration.learned_rounding import learn_rounding
 from bitwright.calibration.observe import observe
 from bitwright.calibration.observers import Observer, observer
 from bitwright.calibration.rounding import (
@@ -106,7 +107,9 @@ def binarisable(observed: Observed) -> frozenset[str]:
     return frozenset(name for name, module in modules if isinstance(module, Weighted) and module.bias is None)
 
 
-def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDescription]:
+def quantize(
+    observed: Observed, recipe: Recipe, progress: Callable[[int], None] = lambda _: None
+) -> tuple[nn.Module, NetworkDescription]:
     """Return the fixed-point network of a recipe, and its description.
 
     Weights of one bit are the sign and, for each output, a power of two near the mean of the magnitudes (XNOR-Net,
@@ -116,6 +119,7 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
         observed: The float network and its ranges; not changed.
         recipe: Its widths, from 2 to 16; 1 for the weights of `binarisable` layers. The biases get more bits than it
             says where they need them.
+        progress: Called with the number of steps that learned rounding has taken.
 
     Raises:
         ValueError: If another width is 1, or one is float.
@@ -146,10 +150,13 @@ def quantize(observed: Observed, recipe: Recipe) -> tuple[nn.Module, NetworkDesc
             clip_biases(network, observed.inputs[:1])
         needed = bias_width(network, observed.inputs[:1])
         if needed > recipe.bias_bit_width:  # before minutes are spent on rounding
-            return quantize(observed, _with_biases(recipe, needed, folded=observed.settings.fold))
+            return quantize(observed, _with_biases(recipe, needed, folded=observed.settings.fold), progress)
         if observed.settings.rounding != "nearest":
             with binarised(network, observed.inputs):
-                (round_limited if limited else round_weights)(network, observed.inputs, observed.settings.rounding)
+                if observed.settings.rounding == "learned":
+                    learn_rounding(network, observed.inputs, progress)
+                else:
+                    (round_limited if limited else round_weights)(network, observed.inputs, observed.settings.rounding)
         renormalise(network, observed.inputs)
         if observed.settings.correct_bias:
             correct_bias(network, observed.inputs)

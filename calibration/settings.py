@@ -7,7 +7,7 @@ from typing import Literal
 from bitwright.calibration.observers import Method
 from bitwright.quant.recipe import LEFT_OUT, Recipe
 
-Rounding = Literal["nearest", "gptq", "gpfq"]
+Rounding = Literal["nearest", "gptq", "gpfq", "learned"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class CalibrationSettings:
         equalize: Whether neighbouring layers' ranges are made equal first.
         correct_bias: Whether the mean error of every channel is taken off its bias.
         rounding: Of the weights: each to the nearest, or all of a layer together so that its outputs change least:
-            "gptq" (Frantar et al., arXiv:2210.17323) or "gpfq" (Lybrand and Saab, arXiv:2010.15862).
+            "gptq" (Frantar et al., arXiv:2210.17323), "gpfq" (Lybrand and Saab, arXiv:2010.15862), or "learned": up or
+            down, as is learned layer by layer (AdaRound, Nagel et al., arXiv:2004.10568).
     """
 
     method: Method = "mse"

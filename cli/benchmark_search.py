@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--rounding", default="nearest", choices=["nearest", "gptq", "gpfq"])
+    parser.add_argument("--rounding", default="nearest", choices=["nearest", "gptq", "gpfq", "learned"])
     options = parser.parse_args(arguments)
     source = read_float(options.run, options.run.parent, ())
     search = begin(source, None, Wanted(rounding=options.rounding))

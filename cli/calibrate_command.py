@@ -36,7 +36,11 @@ def calibrate(
     ),
     samples: Annotated[int, typer.Option(help="Inputs of the training set to calibrate on.")] = USUAL.samples,
     rounding: Annotated[
-        Rounding, typer.Option(help="Of the weights: each to the nearest, or a layer's together (GPTQ, GPFQ).")
+        Rounding,
+        typer.Option(
+            help="Of the weights: each to the nearest, a layer's together (GPTQ, GPFQ), or up or down as is learned "
+            "(AdaRound), in minutes."
+        ),
     ] = USUAL.rounding,
     fold: Annotated[bool, typer.Option(help="Fold batch norms into the layers before them.")] = USUAL.fold,
     equalize: Annotated[bool, typer.Option(help="Make the ranges of neighbouring layers alike first.")] = (

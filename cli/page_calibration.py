@@ -1,4 +1,4 @@
-"""What `calibrate` did to a float network, for the page of its run: accuracy, and every tensor before and after."""
+"""What `calibrate` did to a float network, for the page of its run: its figure, and every tensor before and after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ from bitwright.calibration.settings import CalibrationSettings, Rounding
 from bitwright.cli.report_sheet import clean
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Squared = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Single = Annotated[float, Field(ge=-3.5e38, le=3.5e38, allow_inf_nan=False)]
 """A value of single precision: pictures may subtract any two."""
 
@@ -29,6 +30,7 @@ ROUNDINGS: Mapping[Rounding, str] = {
     "nearest": "each to the nearest",
     "gptq": "a layer's together (GPTQ)",
     "gpfq": "a layer's together (GPFQ)",
+    "learned": "up or down, learned (AdaRound)",
 }
 
 
@@ -46,6 +48,22 @@ class Accuracies:
 
     validation: Accuracy
     test: Accuracy
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """Mean squared error of an autoencoder's outputs before and after."""
+
+    float: Squared
+    fixed_point: Squared
+
+
+@dataclass(frozen=True)
+class SquaredErrors:
+    """Of both splits."""
+
+    validation: SquaredError
+    test: SquaredError
 
 
 @dataclass(frozen=True)
@@ -78,14 +96,25 @@ class CalibrationFile:
     Args:
         source: Name of the float network's experiment.
         settings: How it was calibrated.
-        accuracy: Before and after.
         layers: Every tensor, in the order of definition.
+        accuracy: Before and after; None of an autoencoder.
+        mean_squared_error: Of an autoencoder, before and after.
     """
 
     source: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     settings: CalibrationSettings
-    accuracy: Accuracies
     layers: tuple[CalibratedTensor, ...]
+    accuracy: Accuracies | None = None
+    mean_squared_error: SquaredErrors | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a calibration with none of the figures, or both.
+
+        Raises:
+            ValueError: If it is one.
+        """
+        if (self.accuracy is None) == (self.mean_squared_error is None):
+            raise ValueError("accuracy: figures must be an accuracy or a mean squared error, not none and not both")
 
 
 @dataclass(frozen=True)
@@ -94,13 +123,15 @@ class Calibration:
 
     Args:
         source: Name of the float network's experiment.
-        accuracy: Before and after.
+        accuracy: Before and after; None of an autoencoder.
+        mean_squared_error: Of an autoencoder, before and after.
         layers: Every tensor, in the order of definition.
         settings: What was done, and how, in words and numbers.
     """
 
     source: str
-    accuracy: Accuracies
+    accuracy: Accuracies | None
+    mean_squared_error: SquaredErrors | None
     layers: tuple[CalibratedTensor, ...]
     settings: Mapping[str, str | int | float] = field(default_factory=dict)
 
@@ -131,7 +162,7 @@ def read_calibration(path: Path, *, trained: bool) -> CalibrationFile:
 def calibration(found: CalibrationFile) -> Calibration:
     """Return what the page shows of a calibration."""
     layers = tuple(replace(layer, name=clean(layer.name)) for layer in found.layers)
-    return Calibration(found.source, found.accuracy, layers, in_words(found.settings))
+    return Calibration(found.source, found.accuracy, found.mean_squared_error, layers, in_words(found.settings))
 
 
 def in_words(settings: CalibrationSettings) -> dict[str, str | int | float]:
