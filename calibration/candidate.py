@@ -13,7 +13,7 @@ from typing import IO, Literal
 
 from bitwright.quant.recipe import Recipe
 
-Cost = Literal["weight_bits", "bit_operations", "lut"]
+Cost = Literal["weight_bits", "bit_operations", "lut", "yosys_lut"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Candidate:
         bit_operations: Effective bit operations of one inference (see `costs`).
         lut: Estimate for the network as unrolled logic, if it was lowered; else none.
         images: Of the validation split, that the accuracy was counted on.
+        yosys_lut: What Yosys counts of the same logic, if it was asked.
     """
 
     recipe: Recipe
@@ -35,6 +36,7 @@ class Candidate:
     bit_operations: int
     lut: float | None
     images: int
+    yosys_lut: int | None = None
 
     def cost(self, kind: Cost) -> float:
         """Return one of its costs.
@@ -134,6 +136,8 @@ def _checked(candidate: Candidate) -> Candidate:
         raise ValueError("accuracy")
     if not (candidate.lut is None or (isinstance(candidate.lut, float | int) and 0 <= candidate.lut < math.inf)):
         raise ValueError("lut")
+    if not (candidate.yosys_lut is None or (type(candidate.yosys_lut) is int and candidate.yosys_lut >= 0)):
+        raise ValueError("yosys_lut")
     return candidate
 
 

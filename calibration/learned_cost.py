@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bitwright.calibration.learned_gate import share_of
 from bitwright.calibration.learned_network import weighted
 from bitwright.quant.learned_widths import learned_bit_width
 
@@ -18,7 +19,8 @@ class CostMeter:
 
     ``weight_bits`` is the sum of all weights' bits; ``bit_operations`` that of the multiplications of one inference,
     each the bits of the weight's magnitude times those of the other factor, as `costs` counts them from the integers
-    (effective bit operations; Sun et al., HGQ, arXiv:2405.00645), but for zeros at the end of single weights.
+    (effective bit operations; Sun et al., HGQ, arXiv:2405.00645), but for zeros at the end of single weights. A layer
+    with a gate counts as much as the gate is open.
     """
 
     def __init__(self, kind: LearnedCost) -> None:
@@ -43,7 +45,7 @@ class CostMeter:
 
     def _look(self, module: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ANN401 - Brevitas' own
         widths = learned_bit_width(module.weight_quant)
-        numbers = module.weight.numel() / widths.numel()  # of the weights of each width
+        numbers = share_of(module) * module.weight.numel() / widths.numel()  # of the weights of each width
         if self._kind == "weight_bits":
             self._terms.append(numbers * widths.sum())
             return

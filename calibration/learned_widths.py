@@ -20,8 +20,11 @@ MOST_WEIGHT = 2.0
 TRAVEL = 4.0
 """Bits that a width can go at one stop of the sweep, however many steps that has."""
 
+GATE_TRAVEL = 2.0
+"""How far a gate can go at one stop: from open to closed and back."""
+
 LEARNING_SHARE = 0.6
-"""Of the steps of a stop; in the rest the widths stand still, and the weights settle at them."""
+"""Of the steps of a stop; then the gates are decided, and in the rest the weights settle at widths that stand still."""
 
 SLOWER = 0.2
 """Learning rate of the weights, of that which the float network was trained with."""
@@ -85,6 +88,8 @@ def learn(
 ) -> None:
     """Train weights and widths at one weight of the cost, in place; the loss is ``cross entropy + weight * cost``.
 
+    The gates of layers that have not left move with the widths, and end open or closed. What has left stays away.
+
     Args:
         learned: As the stop before has left it, so that it only has to go on.
         data: Its training split is used.
@@ -96,18 +101,26 @@ def learn(
     Raises:
         ValueError: If the loss is not finite.
     """
+    learned.drop_spare_bits()
     network = learned.network.train()
     batches = training_batches(data.train, data.input_scale, settings.batch_size, settings.seed)
     steps = settings.epochs * len(batches)
     moving = max(1, round(LEARNING_SHARE * steps))
     widths = [parameter for parameter, _ in learned.widths.values()]
-    own = {id(parameter) for parameter in widths}
+    gates = [gate for gate in learned.gates.values() if not gate.closed]
+    for gate in gates:
+        gate.moving = True
+    own = {id(parameter) for parameter in (*widths, *(gate.parameter for gate in learned.gates.values()))}
     weights = [parameter for parameter in network.parameters() if id(parameter) not in own]
     optimizer = torch.optim.Adam(
-        [{"params": weights, "lr": SLOWER * settings.learning_rate}, {"params": widths, "lr": TRAVEL / moving}]
+        [
+            {"params": weights, "lr": SLOWER * settings.learning_rate},
+            {"params": widths, "lr": TRAVEL / moving},
+            {"params": [gate.parameter for gate in gates], "lr": GATE_TRAVEL / moving},
+        ]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, [lambda step: 1.0 - step / steps, lambda step: float(step < moving)]
+        optimizer, [lambda step: 1.0 - step / steps, *[lambda step: float(step < moving)] * 2]
     )
     meter = CostMeter(settings.cost)
     step = stop * steps
@@ -129,5 +142,9 @@ def learn(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-                learned.clip_widths()
+                learned.clip()
                 step += 1
+                if step == stop * steps + moving:
+                    learned.drop_spare_bits()
+                    for gate in gates:
+                        gate.decide()

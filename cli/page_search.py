@@ -18,6 +18,7 @@ COSTS: Mapping[Cost, str] = {
     "weight_bits": "bits of weights",
     "bit_operations": "effective bit operations",
     "lut": "LUT, estimated",
+    "yosys_lut": "LUT, counted by Yosys",
 }
 
 
@@ -32,6 +33,7 @@ class CandidateEntry:
         bit_operations: Effective bit operations of one inference.
         lut: Estimate as unrolled logic, if it was counted.
         images: Of the validation split.
+        yosys_lut: What Yosys counts, if it was asked.
     """
 
     recipe: Recipe
@@ -40,9 +42,10 @@ class CandidateEntry:
     bit_operations: Count
     lut: Annotated[float, Field(ge=0, lt=2**63, allow_inf_nan=False)] | None
     images: Count
+    yosys_lut: Count | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrontEntry(CandidateEntry):
     """One on the front, lowered: outputs compared with PyTorch's, and those that differ."""
 
@@ -95,6 +98,7 @@ class Point:
         weight_bits: Of all weights.
         bit_operations: Effective bit operations of one inference.
         lut: Estimate as unrolled logic, to the nearest; None where it was not counted.
+        yosys_lut: What Yosys counts; None where it was not asked.
         weights: Bits of each layer's weights, as "4 2 3".
         activations: Bits of the activations behind each but the last.
         integers_compared: Outputs compared between PyTorch and the integers.
@@ -106,6 +110,7 @@ class Point:
     weight_bits: int
     bit_operations: int
     lut: int | None
+    yosys_lut: int | None
     weights: str
     activations: str
     integers_compared: int
@@ -172,7 +177,11 @@ def read_search(path: Path, recipe: Recipe | None) -> SearchFile:
     winner = found.winner
     if winner is None or not any(point.recipe == winner.recipe for point in found.front):
         raise ValueError(f"{path}: front must hold the winner, not others alone; search again")
-    if any(point.lut is None for point in found.front) and found.wanted.cost == "lut":
+    counts: dict[Cost, list[float | None]] = {
+        "lut": [point.lut for point in found.front],
+        "yosys_lut": [point.yosys_lut for point in found.front],
+    }
+    if None in counts.get(found.wanted.cost, []):
         raise ValueError(f"{path}: LUT of every point must be counted, not left out; search again")
     if recipe is not None and _widths(recipe) != _widths(winner.recipe):
         raise ValueError(f"{path}: winner must have this run's recipe, not another; delete the file, or search again")
@@ -216,6 +225,7 @@ def _point(entry: FrontEntry, winner: CandidateEntry) -> Point:
         weight_bits=entry.weight_bits,
         bit_operations=entry.bit_operations,
         lut=None if entry.lut is None else round(entry.lut),
+        yosys_lut=entry.yosys_lut,
         weights=widths_text(layer.weight_bit_width for layer in own),
         activations=widths_text(layer.activation_bit_width for layer in own),
         integers_compared=entry.integers_compared,

@@ -15,6 +15,7 @@ WORDS: dict[Cost, str] = {
     "weight_bits": "bits of the weights",
     "bit_operations": "effective bit operations",
     "lut": "LUT as unrolled logic, estimated",
+    "yosys_lut": "LUT as unrolled logic, by Yosys",
 }
 
 

@@ -11,7 +11,7 @@ from bitwright.cli.calibrate_command import USUAL, MethodName
 from bitwright.cli.search_wanted import Wanted
 from bitwright.quant.recipe import Scale
 
-CostName = Literal["weight_bits", "bit_operations", "lut"]
+CostName = Literal["weight_bits", "bit_operations", "lut", "yosys_lut"]
 
 
 def search(
@@ -30,20 +30,30 @@ def search(
         int | None, typer.Option(min=1, help="Or: the most bits of all weights; the best accuracy below it wins.")
     ] = None,
     max_lut: Annotated[
-        int | None, typer.Option(min=1, help="Or: the most LUT as unrolled logic, estimated; the best below it wins.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Or: the most LUT as unrolled logic, estimated, or, with --cost yosys_lut, counted by Yosys; the best "
+            "below it wins.",
+        ),
     ] = None,
     cost: Annotated[
         CostName,
         typer.Option(
-            help="What is to become less: bit operations (of weights and activations), bits of weights, or estimated "
-            "LUT, for which every candidate is lowered. Of --max-bits and --max-lut, theirs."
+            help="What is to become less: bit operations (of weights and activations), bits of weights, estimated LUT, "
+            "for which every candidate is lowered, or the LUT that Yosys counts, of small networks: the search goes by "
+            "the estimate, then the points of its front and those near the winner are synthesised, for minutes, and "
+            "the front and the winner are Yosys'. Of --max-bits and --max-lut, theirs."
         ),
     ] = "bit_operations",
     start_bit_width: Annotated[int, typer.Option(min=3, max=16, help="Of every layer, to begin with.")] = 8,
     max_accumulator_bits: Annotated[
         int | None,
         typer.Option(
-            min=6, max=32, help="The most bits of any layer's accumulator, bias included, in every candidate: proven."
+            min=6,
+            max=32,
+            help="The most bits of any layer's accumulator, bias included, in every candidate and learned network: "
+            "proven.",
         ),
     ] = None,
     learn: Annotated[
@@ -52,7 +62,8 @@ def search(
             min=0,
             max=100,
             help="After the greedy descent: points of a sweep in which the widths are learned by gradient, beside the "
-            "weights, each with more weight on the cost than the one before.",
+            "weights, each with more weight on the cost than the one before; a perceptron's hidden layers with as many "
+            "outputs as inputs may leave.",
         ),
     ] = 0,
     learn_epochs: Annotated[int, typer.Option(min=1, help="Passes over the training set for each of them.")] = 1,
@@ -76,7 +87,9 @@ def search(
     ] = None,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that make the trials side by side.")] = 1,
     method: Annotated[MethodName, typer.Option(help="How an activation's range is found.")] = USUAL.method,
-    rounding: Annotated[Rounding, typer.Option(help="How weights are rounded.")] = "gptq",
+    rounding: Annotated[
+        Rounding, typer.Option(help="How weights are rounded; learned takes a minute for each candidate.")
+    ] = "gptq",
     samples: Annotated[int, typer.Option(help="Inputs of the training set to calibrate on.")] = USUAL.samples,
     yosys: Annotated[
         bool, typer.Option("--yosys", help="Synthesise the points of the front with Yosys, if they are small: minutes.")
@@ -108,7 +121,7 @@ def search(
         max_accuracy_loss=max_accuracy_loss,
         max_bits=max_bits,
         max_lut=max_lut,
-        cost="lut" if max_lut is not None else "weight_bits" if max_bits is not None else cost,
+        cost=_cost(cost, max_bits, max_lut),
         start_bit_width=start_bit_width,
         max_accumulator_bits=max_accumulator_bits,
         learn=learn,
@@ -128,3 +141,10 @@ def search(
 
     if not stage_search.search(source, runs_dir, data_dir, tuple(overrides or ()), wanted):
         raise typer.Exit(1)
+
+
+def _cost(cost: CostName, max_bits: int | None, max_lut: int | None) -> CostName:
+    """Return the cost that is meant: that of a budget, but Yosys' where it is asked for."""
+    if cost == "yosys_lut":
+        return cost
+    return "lut" if max_lut is not None else "weight_bits" if max_bits is not None else cost

@@ -18,12 +18,12 @@ from bitwright.calibration.learned_widths import LearnSettings, cost_weights, fi
 from bitwright.cli.console import note, out
 from bitwright.cli.run_folder import RunFolder, digest, write_text
 from bitwright.cli.search_chart import WORDS
-from bitwright.cli.search_lowering import check
+from bitwright.cli.search_lowering import accumulator_bits, check
 from bitwright.cli.search_state import Search
 from bitwright.cli.stage_train import store_experiment, training_finished
 from bitwright.models.batches import accuracy
 from bitwright.models.checkpoint import NetworkDescription, save
-from bitwright.quant.recipe import Recipe
+from bitwright.quant.recipe import LEFT_OUT, Recipe
 
 STATE = "state.safetensors"
 """Of a network that still learns: what the next point goes on from."""
@@ -36,12 +36,14 @@ class LearnedPoint:
     Args:
         cost_weight: Weight of the cost in the loss.
         recipe: The learned widths; of a layer's channels the widest.
-        weight_widths: Bits of each layer's weights: one number, or one a channel; of a pruned channel 1.
+        weight_widths: Bits of each layer's weights: one number, or one a channel; of a pruned channel 1, of a layer
+            that has left 0.
         accuracy: Of the network trained at these widths, on the validation split.
         weight_bits: Of it.
         bit_operations: Of it.
         lut: Estimate for it as unrolled logic.
         integers_compared: Of its lowering with PyTorch; all were equal.
+        accumulator_bits: Of its widest accumulator.
     """
 
     cost_weight: float
@@ -52,6 +54,7 @@ class LearnedPoint:
     bit_operations: int
     lut: float
     integers_compared: int
+    accumulator_bits: int
 
 
 def learn_front(search: Search) -> list[Recipe]:
@@ -67,14 +70,16 @@ def learn_front(search: Search) -> list[Recipe]:
         The recipes.
 
     Raises:
-        ValueError: If the widths cannot be learned, or a network's integers are not PyTorch's.
+        ValueError: If the widths cannot be learned, a network's integers are not PyTorch's, or an accumulator is wider
+            than was wanted.
         OSError: If a file cannot be read or written.
     """
     folder, wanted = search.folder / "learned", search.wanted
     RunFolder(search.folder).lock()  # candidates may be shared by processes, a network that learns may not
     settings = _settings(search)
     weights = cost_weights(wanted.learn)
-    setting = digest(search.setting, key_of(search.start), repr(settings), wanted.learn_widths, str(weights))
+    about = (repr(settings), wanted.learn_widths, str(weights), str(search.removable))
+    setting = digest(search.setting, key_of(search.start), *about)
     points = _finished(search.folder / "learned.json", setting)
     if len(points) < len(weights):
         learned, whole = _begin(search, settings)
@@ -114,7 +119,7 @@ def _begin(search: Search, settings: LearnSettings) -> tuple[LearnedNetwork, flo
         observed.description.input_shape,
         observed.description.classes,
     )
-    learned = learnable(search.source.checkpoint, description, search.wanted.learn_widths)
+    learned = learnable(search.source.checkpoint, description, search.wanted.learn_widths, search.removable)
     find_ranges(learned, search.data, settings)
     return learned, first_cost(learned, observed.inputs[:1], settings.cost)
 
@@ -129,6 +134,7 @@ def _write(search: Search, learned: LearnedNetwork, run: RunFolder, cost_weight:
             f"search: integers of a learned network must be PyTorch's, not {lowering.different} of "
             f"{lowering.integers} others; search without --learn"
         )
+    widest = accumulator_bits(lowering.program, description.recipe)
     reached = accuracy(scores(network, data.validation, data.input_scale), data.validation.labels)
     found = costs(network, example)
     base = search.source.experiment
@@ -156,6 +162,7 @@ def _write(search: Search, learned: LearnedNetwork, run: RunFolder, cost_weight:
         bit_operations=found.bit_operations,
         lut=lowering.lut,
         integers_compared=lowering.integers,
+        accumulator_bits=widest,
     )
 
 
@@ -166,6 +173,8 @@ def _scored(search: Search, points: list[LearnedPoint]) -> list[Recipe]:
         candidate = search.scorer.score(point.recipe)
         pruned = sum(bits == ZERO for layer in point.weight_widths.values() for bits in layer)
         gone = f", {pruned} channels pruned" if pruned else ""
+        gone += "".join(f", {name} left out" for name, bits in point.weight_widths.items() if bits == [LEFT_OUT])
+        gone += f", accumulators of {point.accumulator_bits} bits at most"
         note(
             f"search: learned {number} of {len(points)}, cost weighs {point.cost_weight:.3g}: {point.accuracy:.2%} "
             f"trained, {getattr(point, cost):,.0f} {WORDS[cost]}{gone}; {candidate.accuracy:.2%} without training, "

@@ -9,11 +9,13 @@ from torch import nn
 
 from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork, lower
+from bitwright.export.precision import needs
 from bitwright.export.program import Program
 from bitwright.export.qonnx_file import load
 from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
 from bitwright.models.dataset import Split
+from bitwright.quant.recipe import LayerRecipe, Recipe
 from bitwright.rtl.size import lut_estimates
 
 
@@ -26,14 +28,12 @@ class Lowering:
         lut: Estimate as unrolled logic.
         integers: Outputs compared between PyTorch and the program.
         different: Of them.
-        lut_yosys: What Yosys counts, if it was asked.
     """
 
     program: Program
     lut: float
     integers: int
     different: int
-    lut_yosys: int | None = None
 
 
 def lowered(network: nn.Module, input_shape: tuple[int, ...]) -> LoweredNetwork:
@@ -60,3 +60,22 @@ def check(network: nn.Module, input_shape: tuple[int, ...], split: Split, input_
 def lut(found: LoweredNetwork) -> float:
     """Return the LUT that the whole program takes as unrolled logic, estimated."""
     return sum(lut_estimates(found.program).values())
+
+
+def accumulator_bits(program: Program, recipe: Recipe) -> int:
+    """Return the bits of a program's widest accumulator, as the exact interval of its sums gives them.
+
+    Raises:
+        ValueError: If one is wider than a recipe allows.
+    """
+    widths = {
+        name: roles["accumulator"].format.width for name, roles in needs(program).items() if "accumulator" in roles
+    }
+    for name, width in widths.items():
+        most = recipe.layers.get(name, LayerRecipe()).accumulator_bit_width or recipe.accumulator_bit_width
+        if most is not None and width > most:
+            raise ValueError(
+                f"search: accumulator of {name} must have at most {most} bits, not {width}; search without --learn, or "
+                "with a wider --max-accumulator-bits"
+            )
+    return max(widths.values())

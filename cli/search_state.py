@@ -13,6 +13,7 @@ from bitwright.calibration.scorer import LutOf, Scorer
 from bitwright.calibration.settings import CalibrationSettings, check_widths
 from bitwright.cli.console import err, note, progress_bar
 from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.named_run import refuse_autoencoder
 from bitwright.cli.search_lowering import lowered, lut
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.stage_calibrate import FloatRun, origin, use_threads
@@ -60,17 +61,19 @@ class Search:
 
     def comparable(self) -> list[Candidate]:
         """Return the candidates whose cost was counted: all, but where it is LUT, which other searches leave out."""
-        return [each for each in self.scorer.file if self.wanted.cost != "lut" or each.lut is not None]
+        counted = self.wanted.by_estimate().cost != "lut"
+        return [each for each in self.scorer.file if counted or each.lut is not None]
 
 
 def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
     """Load everything, and observe the float network.
 
     Raises:
-        ValueError: If the network is not float, or cannot be calibrated.
+        ValueError: If the network is not float, is an autoencoder, or cannot be calibrated.
         OSError: If a file cannot be read.
     """
     experiment = source.experiment
+    refuse_autoencoder(source.run.path, experiment, "a search", "`bitwright calibrate` it to each width")
     use_threads(experiment)
     network, description = load(source.checkpoint)
     check_float(description)
@@ -111,7 +114,7 @@ def begin(source: FloatRun, data_dir: Path | None, wanted: Wanted) -> Search:
             data.validation,
             data.input_scale,
             CandidateFile(folder / "candidates.jsonl", setting),
-            _lut_of(shape) if wanted.cost == "lut" else None,
+            _lut_of(shape) if wanted.by_estimate().cost == "lut" else None,
         ),
         layers=layers,
         removable=removable_layers(model, shape, classes),

@@ -1,6 +1,6 @@
 """What a search is asked for. Imports no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bitwright.calibration.candidate import Candidate, Cost
 from bitwright.calibration.observers import Method
@@ -54,9 +54,9 @@ class Wanted:
                 f"--max-accuracy-loss: share must be from 0 to 1, not {self.max_accuracy_loss:g}; write 0.003 for "
                 "0.3 points"
             )
-        if self.learn and self.max_accumulator_bits is not None:
+        if self.cost == "yosys_lut" and self.max_bits is not None:
             raise ValueError(
-                "--learn: learned widths must be wanted without --max-accumulator-bits, not with it; leave one out"
+                "--max-bits: budget must be --max-lut beside --cost yosys_lut, not bits of weights; leave one out"
             )
         if self.binary and self.max_accumulator_bits is not None:
             raise ValueError(
@@ -92,6 +92,15 @@ class Wanted:
         if self.budget is not None:
             return 0.0
         return float_accuracy - (USUAL_LOSS if self.max_accuracy_loss is None else self.max_accuracy_loss)
+
+    def by_estimate(self) -> "Wanted":
+        """Return what the search itself goes by: where LUT of Yosys are the cost, their estimate.
+
+        >>> Wanted(cost="yosys_lut", max_lut=5000).by_estimate()
+        ... # doctest: +ELLIPSIS
+        Wanted(...max_lut=5000, cost='lut', ...)
+        """
+        return replace(self, cost="lut") if self.cost == "yosys_lut" else self
 
     def winner(self, candidates: list[Candidate], target: float) -> Candidate | None:
         """Return the best of those that reach the target: the cheapest, or, of a budget, the most accurate.

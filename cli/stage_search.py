@@ -22,7 +22,7 @@ from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_trials import make_trials
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.search_winner import winners_run, write_winner
-from bitwright.cli.search_yosys import yosys_lut
+from bitwright.cli.search_yosys import check_yosys, refuse_too_large, synthesised, with_yosys
 from bitwright.cli.stage_calibrate import read_float
 from bitwright.cli.versions import installed
 
@@ -34,12 +34,16 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     """Search, write the front and the winner; return whether the target was reached.
 
     Raises:
-        ValueError: If the network is not float, or a candidate's integers are not PyTorch's.
+        ValueError: If the network is not float or too large for what is wanted, or a candidate's integers are not
+            PyTorch's.
+        ToolError: If Yosys is wanted, and is missing or fails.
         OSError: If a file cannot be read or written.
     """
     float_run = read_float(source, runs_dir, overrides)
     winners = winners_run(float_run, wanted, runs_dir)  # what cannot be is refused before minutes are spent
-    found = begin(float_run, data_dir, wanted)
+    check_yosys(wanted)
+    found = begin(float_run, data_dir, wanted.by_estimate())
+    refuse_too_large(found, wanted)
     started = time.monotonic()
     sensitive = _sensitivities(found)
     steps = _descend(found)
@@ -49,11 +53,13 @@ def search(source: Path, runs_dir: Path, data_dir: Path | None, overrides: Itera
     seconds = time.monotonic() - started
     note(f"search: {found.scorer.scored} candidates in {seconds:.0f} s, {len(found.scorer.file)} in all")
     candidates = found.comparable()
+    if wanted.cost == "yosys_lut":
+        candidates, found = synthesised(found), replace(found, wanted=wanted)
     best = front(candidates, wanted.cost)
     winner = wanted.winner(candidates, found.target)
     points = _lowered_front(found, best, winner)
-    _write(found, best, winner, points, sensitive)
-    _show(found, points, winner)
+    _write(found, candidates, best, winner, points, sensitive)
+    _show(found, candidates, points, winner)
     if winner is None:
         return False
     write_winner(found, winner, winners)
@@ -109,16 +115,15 @@ def _lowered_front(search: Search, best: list[Candidate], winner: Candidate | No
                     f"search: integers of every candidate must be PyTorch's, not {lowering.different} of "
                     f"{lowering.integers} others; keep {search.folder / 'candidates.jsonl'} and report it"
                 )
-            if search.wanted.yosys:
-                taken = yosys_lut(each, lowering, search.folder / "yosys", search.setting)
-                lowering = replace(lowering, lut_yosys=taken)
-            points.append((each, lowering))
+            point = replace(each, lut=lowering.lut)
+            points.append((with_yosys(search, point, lowering.program) if search.wanted.yosys else point, lowering))
             count(1)
     return points
 
 
 def _write(
     search: Search,
+    candidates: list[Candidate],
     best: list[Candidate],
     winner: Candidate | None,
     points: list[tuple[Candidate, Lowering]],
@@ -126,24 +131,22 @@ def _write(
 ) -> None:
     """Write search.json and its pictures."""
     cost = search.wanted.cost
-    tried = search.comparable()
     result = {
         "wanted": asdict(replace(search.wanted, storage=None)),  # which may hold a password
         "recipe_overrides": search.source.recipe_overrides,
         "float_accuracy": search.float_accuracy,
         "target_accuracy": search.target,
-        "candidates": len(tried),
+        "candidates": len(search.comparable()),
         "winner": _plain(winner) if winner else None,
         "front": [
-            _plain(replace(each, lut=lowering.lut))
-            | {"integers_compared": lowering.integers, "different": lowering.different, "lut_yosys": lowering.lut_yosys}
+            _plain(each) | {"integers_compared": lowering.integers, "different": lowering.different}
             for each, lowering in points
         ],
         "sensitivity": [asdict(each) for each in sensitive],
         "versions": installed(),
     }
     write_text(search.folder / "search.json", json.dumps(result, indent=2) + "\n")
-    front_chart(search.folder / "front.svg", tried, best, winner, cost, search.target)
+    front_chart(search.folder / "front.svg", candidates, best, winner, cost, search.target)
     sensitivity_chart(search.folder / "sensitivity.svg", sensitive)
 
 
@@ -151,23 +154,29 @@ def _plain(candidate: Candidate) -> dict[str, object]:
     return {**asdict(candidate), "recipe": candidate.recipe.model_dump(exclude_none=True)}
 
 
-def _show(search: Search, points: list[tuple[Candidate, Lowering]], winner: Candidate | None) -> None:
-    cost, wanted = search.wanted.cost, search.wanted
+def _show(
+    search: Search,
+    candidates: list[Candidate],
+    points: list[tuple[Candidate, Lowering]],
+    winner: Candidate | None,
+) -> None:
+    cost = search.wanted.cost
+    yosys = search.wanted.yosys or cost == "yosys_lut"
     table = Table(title=f"{search.source.run.path}: front of accuracy against {WORDS[cost]}", title_justify="left")
     table.add_column("")
-    for column in ("accuracy", "bits of weights", "bit operations", "LUT, estimated", *["LUT, Yosys"] * wanted.yosys):
+    for column in ("accuracy", "bits of weights", "bit operations", "LUT, estimated", *["LUT, Yosys"] * yosys):
         table.add_column(column, justify="right")
     table.add_column("weights", overflow="fold")
     table.add_column("activations", overflow="fold")
     for each, lowering in points:
         own = each.recipe.layers.values()
         table.add_row(
-            "winner" if each == winner else "",
+            "winner" if winner is not None and each.recipe == winner.recipe else "",
             f"{each.accuracy:.2%}",
             f"{each.weight_bits:,}",
             f"{each.bit_operations:,}",
             f"{lowering.lut:,.0f}",
-            *[f"{lowering.lut_yosys:,}" if lowering.lut_yosys else "too large"] * wanted.yosys,
+            *["too large" if each.yosys_lut is None else f"{each.yosys_lut:,}"] * yosys,
             " ".join(str(layer.weight_bit_width) for layer in own),
             " ".join(str(layer.activation_bit_width) for layer in own if layer.activation_bit_width is not None),
         )
@@ -179,11 +188,11 @@ def _show(search: Search, points: list[tuple[Candidate, Lowering]], winner: Cand
         markup=False,
     )
     if winner is None:
-        reached = max(search.comparable(), key=lambda each: each.accuracy)
+        reached = max(candidates, key=lambda each: each.accuracy)
         what = f"an accuracy of {search.target:.2%}"
         if search.wanted.budget is not None:
             what = f"{search.wanted.budget:,} {WORDS[cost]}"
-            reached = min(search.comparable(), key=lambda each: each.cost(cost))
+            reached = min(candidates, key=lambda each: each.cost(cost))
         out.print(
             f"search: target must be within reach, not {what}: the best found has {reached.accuracy:.2%} with "
             f"{reached.cost(cost):,.0f} {WORDS[cost]}; lower the target, or train the float network further",

@@ -3,85 +3,23 @@
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from float_networks import float_network, images
-from torch import Tensor, nn
+from float_networks import images
+from learning import CNN, EXAMPLE, MLP, SETTINGS, WITH_BIAS, begun, output, swept
+from torch import nn
 
 from bitwright.calibration.costs import costs
 from bitwright.calibration.evaluate import scores
 from bitwright.calibration.learned_cost import CostMeter, LearnedCost
-from bitwright.calibration.learned_network import ZERO, LearnedNetwork, fixed, learnable, weighted
-from bitwright.calibration.learned_widths import LearnSettings, cost_weights, find_ranges, first_cost, learn
+from bitwright.calibration.learned_network import ZERO, fixed, weighted
+from bitwright.calibration.learned_widths import cost_weights, first_cost, learn
 from bitwright.calibration.moves import uniform
 from bitwright.cli.search_lowering import check
 from bitwright.models.checkpoint import NetworkDescription, load, save
-from bitwright.models.dataset import DataSet, Split
-from bitwright.models.network import layer_names
-from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_activations import activation
 from bitwright.quant.learned_widths import learn_bit_width, learned_bit_width
-from bitwright.quant.recipe import Recipe, Scale
-
-MLP = NetworkDescription(ModelSettings(hidden=(12, 8)), Recipe.floating(), (1, 8, 8), 4)
-CNN = NetworkDescription(ModelSettings(kind="cnn"), Recipe.floating(), (1, 8, 8), 4)
-WITH_BIAS = NetworkDescription(ModelSettings(hidden=(12, 8), batch_norm=False), Recipe.floating(), (1, 8, 8), 4)
-SETTINGS = LearnSettings("bit_operations", epochs=4, batch_size=32, learning_rate=0.01, shift_pixels=0, seed=3)
-EXAMPLE = torch.zeros(1, 1, 8, 8)
-
-
-def data(network: nn.Module, constant: int = 0) -> DataSet:
-    """Inputs with the classes that a float network gives them.
-
-    Args:
-        network: Which.
-        constant: So many rows at the top are zero.
-    """
-    inputs = images(MLP, 256)
-    inputs[:, :, :constant] = 0.0
-    values = (inputs * 255).round().to(torch.uint8).numpy()
-    with torch.no_grad():
-        labels = network(torch.from_numpy(values).float() / 255).argmax(dim=1).numpy().astype(np.int64)
-    split = Split(values, labels)
-    return DataSet("test", split, split, split, 1 / 255, ("a", "b", "c", "d"))
-
-
-def begun(
-    path: Path, description: NetworkDescription = MLP, granularity: Scale = "per_tensor"
-) -> tuple[LearnedNetwork, DataSet]:
-    """A network of 8 bits that is about to learn its widths, and data.
-
-    Args:
-        path: Of a folder for the float network.
-        description: Of it.
-        granularity: Of the weights' widths.
-    """
-    network = float_network(description)
-    found = data(network)
-    save(path / "float.safetensors", network, description)
-    layers = layer_names(description.model, description.input_shape, description.classes)
-    wanted = NetworkDescription(description.model, uniform(layers, 8, 8, 8), description.input_shape, 4)
-    learned = learnable(path / "float.safetensors", wanted, granularity)
-    find_ranges(learned, found, SETTINGS)
-    return learned, found
-
-
-def swept(learned: LearnedNetwork, found: DataSet, weights: list[float], first: int = 0) -> list[float]:
-    """Learn at each weight of the cost, and return the cost after each."""
-    whole = 12 * 64 * 7 * 8.0
-    reached = []
-    for stop, weight in enumerate(weights, first):
-        learn(learned, found, SETTINGS, weight=weight, whole=whole, stop=stop)
-        reached.append(first_cost(learned, EXAMPLE, "bit_operations"))
-    return reached
-
-
-def output(network: nn.Module, inputs: Tensor) -> Tensor:
-    """The scores."""
-    with torch.no_grad():
-        found = network.eval()(inputs)
-    return getattr(found, "value", found)  # type: ignore[no-any-return]
+from bitwright.quant.recipe import Scale
 
 
 @pytest.mark.parametrize("kind", ["weight_bits", "bit_operations"])

@@ -359,6 +359,21 @@ def test_learned_widths_join_the_candidates_and_their_networks_are_runs(float_ru
     assert {level["different"] for level in levels.values()} == {0}
 
 
+def test_accumulators_of_learned_networks_are_within_the_limit(float_run: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("search", float_run, "--runs-dir", float_run.parent, *LEARN, "--max-accumulator-bits", "14")
+    assert outcome.status == 1, outcome.err
+    points = json.loads((float_run / "search" / "learned.json").read_text())["points"]
+    assert [point["accumulator_bits"] <= 14 for point in points] == [True, True]
+    assert f", accumulators of {points[0]['accumulator_bits']} bits at most; " in outcome.err
+    run = float_run / "search" / "learned" / "1"
+    assert bitwright("export", run).status == 0
+    levels = json.loads((run / "verification.json").read_text())["levels"]
+    assert {level["different"] for level in levels.values()} == {0}
+    layers = tomllib.loads((run / "precision.toml").read_text())
+    bits = [int(own["accumulator"].split("<")[1].split(",")[0]) for own in layers.values() if "accumulator" in own]
+    assert max(bits) == points[0]["accumulator_bits"]
+
+
 def test_learning_goes_on_from_the_points_that_are_there(float_run: Path) -> None:
     search = begin(read_float(float_run, float_run.parent, ()), None, Wanted(learn=2, rounding="nearest", samples=64))
     recipes = learn_front(search)
