@@ -93,6 +93,8 @@ def _flat(row: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {name: row[name] for name in ("name", "data", "network", "widths")}
     found["seeds"] = " ".join(map(str, row["seeds"]))
     found |= {f"accuracy_{name}": (row["accuracy"] or {}).get(name) for name in SPREAD}
+    if row["mean_squared_error"]:
+        found |= {f"mean_squared_error_{name}": row["mean_squared_error"][name] for name in SPREAD}
     found |= {name: row[name] for name in PLAIN}
     for name in ("float32", "int8_dynamic", "program"):
         found[f"{name}_images_per_second"] = (row["speed"] or {}).get(name)

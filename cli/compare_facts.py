@@ -20,14 +20,14 @@ from bitwright.export.program import Program
 from bitwright.export.torch_level import run_torch
 from bitwright.hls.verification import LevelResult, Verification
 from bitwright.models import dataset
-from bitwright.models.batches import accuracy
 from bitwright.models.checkpoint import load as load_checkpoint
+from bitwright.models.figure import figure_of, measured, name_in_words
 from bitwright.quant.recipe import FLOAT
 
 Content = TypeVar("Content")
 
 MEASURED, VERIFIED = "measured now", "verification.json"
-"""Where an accuracy is from."""
+"""Where an accuracy or an error is from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,9 @@ class RunFacts:
     Args:
         run: Its folder.
         experiment: Its settings.
-        accuracy: Share of the test set's labels that are met.
-        accuracy_from: Who says so.
+        accuracy: Share of the test set's labels that are met; None of an autoencoder.
+        mean_squared_error: Of an autoencoder on the test set.
+        figure_from: Who says so, of the two.
         weights: Their number; of a float network, without norms and biases.
         weight_bits: Of all of them.
         packed_bytes: Of the program's constants, see `compare_size.packed`.
@@ -54,7 +55,8 @@ class RunFacts:
     run: RunFolder
     experiment: Experiment
     accuracy: float | None = None
-    accuracy_from: str = ""
+    mean_squared_error: float | None = None
+    figure_from: str = ""
     weights: int | None = None
     weight_bits: int | None = None
     packed_bytes: int | None = None
@@ -73,7 +75,7 @@ class RunFacts:
 
 
 def facts(run: RunFolder, experiment: Experiment, data_dir: Path | None) -> RunFacts:
-    """Read what a comparison shows of a run; compute the accuracy where no verdict has it.
+    """Read what a comparison shows of a run; compute the accuracy, or the error, where no verdict has it.
 
     Args:
         run: Its folder; nothing is written there.
@@ -94,18 +96,20 @@ class _Reader:
     def facts(self, data_dir: Path | None) -> RunFacts:
         program = self._program()
         levels = self._levels() if program is not None else {}
-        told = [level.accuracy for name, level in levels.items() if name in ("program", next(iter(levels)))]
-        share = told[-1] if told else None
-        origin = VERIFIED if share is not None else ""
-        if share is None and self.run.checkpoint.is_file():
-            share = self._take(lambda: self._measured(data_dir))
-            origin = MEASURED if share is not None else ""
+        figure = figure_of(self.experiment.model.kind)
+        told = [getattr(level, figure) for name, level in levels.items() if name in ("program", next(iter(levels)))]
+        value = told[-1] if told else None
+        origin = VERIFIED if value is not None else ""
+        if value is None and self.run.checkpoint.is_file():
+            value = self._take(lambda: self._measured(data_dir))
+            origin = MEASURED if value is not None else ""
         size = asdict(size_of(program)) if program is not None else self._float_size()
         return RunFacts(
             run=self.run,
             experiment=self.experiment,
-            accuracy=share,
-            accuracy_from=origin,
+            accuracy=value if figure == "accuracy" else None,
+            mean_squared_error=value if figure == "mean_squared_error" else None,
+            figure_from=origin,
             **size,
             program_bytes=self.run.lowered.stat().st_size if program is not None else None,
             checkpoint_bytes=self.run.checkpoint.stat().st_size if self.run.checkpoint.is_file() else None,
@@ -155,16 +159,17 @@ class _Reader:
 
     def _measured(self, data_dir: Path | None) -> float:
         """Run the network itself on the test set."""
-        name = self.experiment.data.name
+        name, kind = self.experiment.data.name, self.experiment.model.kind
         try:
             split = dataset.load_test(name, data_dir, download=False)
         except (ValueError, OSError) as error:
             raise ValueError(
-                f"no accuracy: the test set of {name} cannot be read; name its folder: --data-dir"
+                f"no {name_in_words(figure_of(kind))}: the test set of {name} cannot be read; name its folder: "
+                "--data-dir"
             ) from error
-        values = split.inputs.astype(np.float32) * np.float32(dataset.describe(name).input_scale)
+        scale = dataset.describe(name).input_scale
         network, _ = load_checkpoint(self.run.checkpoint)
-        return accuracy(run_torch(network, values), split.labels)
+        return measured(kind, run_torch(network, split.inputs.astype(np.float32) * np.float32(scale)), split, scale)
 
     def _float_size(self) -> dict[str, int]:
         """Return how many weights a float network has, and their bits."""

@@ -11,10 +11,9 @@ from bitwright.cli.compare_facts import RunFacts
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.page_calibration import read_calibration
 from bitwright.cli.page_collect import CALIBRATION
-from bitwright.cli.run_folder import EXPERIMENT, RunFolder
+from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder
 
 CHECKPOINT = ".safetensors"
-PRUNING = "pruning.json"
 INDIFFERENT = ("logger",)
 """Settings of a training that its weights do not depend on."""
 

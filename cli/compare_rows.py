@@ -1,5 +1,6 @@
 """The rows of a comparison: what the runs of one experiment come to together."""
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -54,7 +55,8 @@ class Row:
         network: Its kind and size.
         widths: Bits of weights and activations, "mixed" or "float".
         seeds: Of its runs.
-        accuracy: On the test set.
+        accuracy: On the test set; None of an autoencoder.
+        mean_squared_error: Of an autoencoder, on the test set.
         weights: Their number.
         weight_bits: Of all of them.
         compression: Bits of as many float32 weights, as a multiple of theirs.
@@ -76,6 +78,7 @@ class Row:
     widths: str
     seeds: tuple[int, ...]
     accuracy: Spread | None
+    mean_squared_error: Spread | None
     weights: int | None
     weight_bits: int | None
     compression: float | None
@@ -92,14 +95,20 @@ class Row:
 
 
 def rows(found: Iterable[RunFacts], speeds: Mapping[Path, Speed]) -> list[Row]:
-    """Return a row for each experiment, by data set, the most accurate first.
+    """Return a row for each experiment, by data set, the most accurate first; autoencoders behind, the closest first.
 
     Args:
         found: The runs.
         speeds: By the folder of the run that was timed.
     """
     made = [_row(group, speeds) for group in groups(found)]
-    return sorted(made, key=lambda row: (row.data, -row.accuracy.mean if row.accuracy else 1.0, row.name))
+    return sorted(made, key=lambda row: (row.data, *_merit(row), row.name))
+
+
+def _merit(row: Row) -> tuple[float, float]:
+    """Return what rows of a data set are sorted by; those without a figure stand last."""
+    error = row.mean_squared_error.mean if row.mean_squared_error else math.inf
+    return -row.accuracy.mean if row.accuracy else 1.0, error
 
 
 def _row(group: Sequence[RunFacts], speeds: Mapping[Path, Speed]) -> Row:
@@ -113,6 +122,7 @@ def _row(group: Sequence[RunFacts], speeds: Mapping[Path, Speed]) -> Row:
         widths=widths_name(first.recipe),
         seeds=tuple(facts.experiment.seed for facts in group),
         accuracy=spread([facts.accuracy for facts in group]),
+        mean_squared_error=spread([facts.mean_squared_error for facts in group]),
         compression=round(FLOAT * weights / bits, 3) if bits and weights else None,
         levels={level: _compared(level, group) for level in LEVELS},
         hardware=_hardware(group),
@@ -135,7 +145,9 @@ def _run(facts: RunFacts) -> dict[str, Any]:
         "name": facts.name,
         "seed": facts.experiment.seed,
         "accuracy": facts.accuracy,
-        "accuracy_from": facts.accuracy_from or None,
+        "accuracy_from": (facts.figure_from or None) if facts.accuracy is not None else None,
+        "mean_squared_error": facts.mean_squared_error,
+        "mean_squared_error_from": (facts.figure_from or None) if facts.mean_squared_error is not None else None,
         **{name: getattr(facts, name) for name in SIZES},
         "levels": {name: asdict(level) for name, level in facts.levels.items()},
         "hardware": {stage: dict(cells) for stage, cells in facts.hardware.items()},
@@ -189,8 +201,8 @@ def network_name(model: ModelSettings) -> str:
     >>> network_name(ModelSettings(hidden=(64, 32))), network_name(ModelSettings(kind="lenet5", channel_multiplier=2))
     ('mlp 64-32', 'lenet5, 2 x channels')
     """
-    if model.kind == "mlp":
-        return f"mlp {'-'.join(str(model.width(f'fc{i}', width)) for i, width in enumerate(model.hidden))}"
+    if model.kind in ("mlp", "autoencoder"):
+        return f"{model.kind} {'-'.join(str(model.width(f'fc{i}', width)) for i, width in enumerate(model.hidden))}"
     narrower = ", narrower layers" if model.widths else ""
     times = "" if model.channel_multiplier == 1 else f", {model.channel_multiplier:g} x channels"
     return f"{model.kind}{times}{narrower}"

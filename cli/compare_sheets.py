@@ -74,7 +74,7 @@ def sheets(data: Mapping[str, Any]) -> list[CompareSheet]:
         data: Its JSON.
     """
     timing = data["timing"]
-    found = [_sheet(data, "Accuracy and size", _size_columns(), words=4)]
+    found = [_sheet(data, "Accuracy and size", _size_columns(data), words=4)]
     if timing is not None:
         clock = "1 thread, CPU time" if timing["threads"] == 1 else f"{timing['threads']} threads"
         where = f"{timing['processor']}, {clock}"
@@ -104,13 +104,15 @@ def _figure(*path: str, form: str = "") -> Callable[[Mapping[str, Any]], Cell]:
     return lambda row: "" if value_at(row, path) is None else (Part(path, form),)
 
 
-def _size_columns() -> list[Column]:
+def _size_columns(data: Mapping[str, Any]) -> list[Column]:
+    squared = [("mean squared error on test", _spread("mean_squared_error", ""))]
     return [
         ("data", _figure("data")),
         ("network", _figure("network")),
         ("bits of weights / activations", _figure("widths")),
         ("seeds", lambda row: tuple(Part(("seeds", i), "", ", " if i else "") for i in range(len(row["seeds"])))),
-        ("accuracy on test", _accuracy),
+        ("accuracy on test", _spread("accuracy", "percent")),
+        *squared * any(row["mean_squared_error"] for row in data["rows"]),
         ("weights", _figure("weights")),
         ("bits of weights", _figure("weight_bits")),
         ("compression", _figure("compression")),
@@ -121,13 +123,16 @@ def _size_columns() -> list[Column]:
     ]
 
 
-def _accuracy(row: Mapping[str, Any]) -> Cell:
-    if row["accuracy"] is None:
-        return ""
-    mean = Part(("accuracy", "mean"), "percent")
-    if row["accuracy"]["standard_deviation"] is None:
-        return (mean,)
-    return mean, Part(("accuracy", "standard_deviation"), "percent", " ± ")
+def _spread(name: str, form: str) -> Callable[[Mapping[str, Any]], Cell]:
+    def cell(row: Mapping[str, Any]) -> Cell:
+        if row[name] is None:
+            return ""
+        mean = Part((name, "mean"), form)
+        if row[name]["standard_deviation"] is None:
+            return (mean,)
+        return mean, Part((name, "standard_deviation"), form, " ± ")
+
+    return cell
 
 
 def _speed_columns() -> list[Column]:

@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from bitwright.hls.target import Target
+from bitwright.models.autoencoder_settings import check_training, with_own_training
 from bitwright.models.settings import IMAGE_SIDES, DataSettings, ModelSettings, TrainSettings
 from bitwright.quant.recipe import Recipe
 
@@ -36,8 +37,14 @@ class Experiment(BaseModel):
     train: TrainSettings = Field(TrainSettings(), description="The training.")
     hls: Target = Field(Target(), description="The FPGA project.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _training_of_this_network(cls, settings: Any) -> Any:  # noqa: ANN401 - what a file says, not yet checked
+        return with_own_training(settings) if isinstance(settings, Mapping) else settings
+
     @model_validator(mode="after")
     def _combination_is_possible(self) -> Self:
+        check_training(self.model, self.train)
         sides = IMAGE_SIDES.get(self.model.kind, ())
         images = [name for name, side in SIDES.items() if side in sides]
         if images and self.data.name not in images:

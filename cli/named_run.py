@@ -7,6 +7,7 @@ from bitwright.cli.experiment import Experiment, changed, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder
 from bitwright.cli.stage_pretrained import unpack
 from bitwright.hls.target import Target
+from bitwright.models.autoencoder_settings import AUTOENCODER
 from bitwright.models.pretrained_file import PREFIX
 
 
@@ -55,3 +56,21 @@ def exported(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[
         return run, Target()
     settings, run = resolve(argument, runs_dir, overrides)
     return run, settings.hls
+
+
+def refuse_autoencoder(where: Path, experiment: Experiment, what: str, remedy: str) -> None:
+    """Refuse an autoencoder where accuracies are gone by.
+
+    Args:
+        where: The run, or the experiment's file.
+        experiment: Its settings.
+        what: Goes by them.
+        remedy: What to do instead.
+
+    Raises:
+        ValueError: If it is one.
+
+    >>> refuse_autoencoder(Path("run"), Experiment(name="run"), "a search", "calibrate it")
+    """
+    if experiment.model.kind == AUTOENCODER:
+        raise ValueError(f"{where}: network must be a classifier for {what}, not an autoencoder; {remedy}")

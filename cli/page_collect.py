@@ -14,9 +14,10 @@ from bitwright.cli.page_calibration import CalibrationFile, calibration, read_ca
 from bitwright.cli.page_facts import Epoch, Level, Network, Page, Training, Verdict
 from bitwright.cli.page_hardware import hardware
 from bitwright.cli.page_layers import measurable, network
+from bitwright.cli.page_pruning import pruning, read_pruning
 from bitwright.cli.page_search import SearchFile, read_search, search
 from bitwright.cli.report_sheet import clean
-from bitwright.cli.run_folder import EXPERIMENT, RunFolder
+from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder
 from bitwright.cli.stage_export import load_array, load_program
 from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.cli.versions import installed
@@ -58,12 +59,14 @@ def collect(run: RunFolder) -> Page:
     found = hardware(run.path, called, stale=stale)
     training = take(run.metrics, lambda: _training(run.metrics)) or _from_log(run, take)
     made = _made(run, take, training)
+    pruned = take(run.path / PRUNING, lambda: read_pruning(run.path / PRUNING, run))
     page = Page(
         name=name,
         verdict=take(run.verification, lambda: _verdict(run.verification)),
         training=training if training is None or training.epochs else None,
         calibration=calibration(made.calibration) if made.calibration else None,
         search=search(made.search, made.recipe) if made.search else None,
+        pruning=pruning(pruned) if pruned else None,
         network=take(run.lowered, lambda: _network(run, take)),
         stages=tuple(found.stages),
         absent=tuple(found.absent),

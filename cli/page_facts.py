@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bitwright.cli.page_calibration import Calibration
+from bitwright.cli.page_pruning import Pruning
 from bitwright.cli.page_search import Search
 
 
@@ -20,6 +21,7 @@ class Level:
         different: Integers that differ.
         accuracy: Share of the labels that are met; None where there are no labels.
         seconds: That it took.
+        mean_squared_error: Of an autoencoder's outputs to its inputs; None of other networks.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Level:
     different: int
     accuracy: float | None
     seconds: float
+    mean_squared_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Training:
     history: tuple[Epoch, ...]
     best_epoch: int | None = None
     validation_accuracy: float | None = None
+    validation_mean_squared_error: float | None = None
     seconds: float | None = None
 
 
@@ -259,6 +263,7 @@ class Page:
         training: None where nothing is known of it, or there was none.
         calibration: Of a run that `calibrate` or `search` wrote.
         search: Of a run that a search won.
+        pruning: Of a run that `prune` wrote.
         network: None before the network was lowered.
         stages: Hardware figures, in the order of the flow.
         absent: What is not there.
@@ -274,6 +279,7 @@ class Page:
     training: Training | None = None
     calibration: Calibration | None = None
     search: Search | None = None
+    pruning: Pruning | None = None
     network: Network | None = None
     stages: tuple[Stage, ...] = ()
     absent: tuple[Absent, ...] = ()

@@ -1,4 +1,4 @@
-"""What `prune` says of a network: accuracy, weights, bits, and the LUT that they would take."""
+"""What `prune` says of a network: its figure, weights, bits, and the LUT that they would take."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,12 +32,13 @@ def figures(
         target: What the LUT are estimated for; None: they are not.
     """
     from bitwright.calibration.evaluate import scores  # noqa: PLC0415 - torch takes seconds
-    from bitwright.models.batches import accuracy  # noqa: PLC0415
+    from bitwright.models.figure import figure_of, measured  # noqa: PLC0415
     from bitwright.models.pruning import weights_of  # noqa: PLC0415
 
+    kind = description.model.kind
     return {
-        "accuracy": {
-            name: accuracy(scores(network, split, data.input_scale), split.labels)
+        figure_of(kind): {
+            name: measured(kind, scores(network, split, data.input_scale), split, data.input_scale)
             for name, split in (("validation", data.validation), ("test", data.test))
         },
         "layers": [asdict(layer) for layer in weights_of(network)],
@@ -77,7 +78,10 @@ def show(run: RunFolder, report: Mapping[str, Any]) -> None:
         run: The new run.
         report: Its pruning.json.
     """
+    from bitwright.models.figure import Figure, in_words, name_in_words  # noqa: PLC0415 - torch takes seconds
+
     last = report.get("retrained", report["pruned"])
+    figure: Figure = "accuracy" if "accuracy" in last else "mean_squared_error"
     before = {layer["name"]: layer for layer in report["before"]["layers"]}
     table = Table(title=f"{run.path}: pruned, {PruningSettings(**report['settings']).words}", title_justify="left")
     table.add_column("layer", overflow="fold")
@@ -90,11 +94,11 @@ def show(run: RunFolder, report: Mapping[str, Any]) -> None:
     out.print(table)
     for part in ("validation", "test"):
         steps = [
-            f"{report[stage]['accuracy'][part]:.2%} {'trained further' if stage == 'retrained' else stage}"
+            f"{in_words(figure, report[stage][figure][part])} {'trained further' if stage == 'retrained' else stage}"
             for stage in STAGES
             if stage in report
         ]
-        out.print(f"accuracy, {part}: {', '.join(steps)}", markup=False)
+        out.print(f"{name_in_words(figure)}, {part}: {', '.join(steps)}", markup=False)
     if report["before"]["lut"] and last["lut"]:
         for kind, said in (("hls4ml", "hls4ml project"), ("unrolled", "unrolled logic (`bitwright rtl`)")):
             first, now = report["before"]["lut"][kind], last["lut"][kind]

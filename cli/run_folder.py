@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 EXPERIMENT = "experiment.toml"
+PRUNING = "pruning.json"
 
 _LOCKS: dict[Path, TextIO] = {}
 """Open lock files of this process."""
@@ -64,6 +65,11 @@ class RunFolder:
     def labels(self) -> Path:
         """The test set's labels."""
         return self.path / "labels.npy"
+
+    @property
+    def targets(self) -> Path:
+        """What an autoencoder is to give back on the test set."""
+        return self.path / "targets.npy"
 
     @property
     def project(self) -> Path:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ def calibrate(
     started = time.monotonic()
     # Imported late: torch takes seconds
     from bitwright.calibration.evaluate import calibration_inputs  # noqa: PLC0415
+    from bitwright.calibration.learned_rounding import steps_to_take  # noqa: PLC0415
     from bitwright.calibration.post_training import prepare, quantize, settled  # noqa: PLC0415
     from bitwright.models import dataset  # noqa: PLC0415
     from bitwright.models.checkpoint import load  # noqa: PLC0415
@@ -94,7 +96,9 @@ def calibrate(
     with progress_bar("observing", len(inputs)) as count:
         observed = prepare(network, description, inputs, settings, count)
     note(f"calibrate: {len(inputs)} inputs observed, rounding {settings.rounding}")
-    quantised, written = quantize(observed, experiment.recipe)
+    learned = steps_to_take(observed.network, experiment.recipe) if settings.rounding == "learned" else 0
+    with progress_bar("learning the rounding", learned) if learned else nullcontext(_silent) as count:
+        quantised, written = quantize(observed, experiment.recipe, count)
     experiment = experiment.model_copy(update={"recipe": settled(experiment.recipe, written)})
     run.create()
     run.lock()
@@ -132,13 +136,15 @@ def write_run(
     """
     from bitwright.calibration.evaluate import scores  # noqa: PLC0415 - torch takes seconds
     from bitwright.calibration.layer_errors import layer_errors  # noqa: PLC0415
-    from bitwright.models.batches import accuracy  # noqa: PLC0415
     from bitwright.models.checkpoint import load, save  # noqa: PLC0415
+    from bitwright.models.figure import figure_of, measured  # noqa: PLC0415
 
     in_float, _ = load(source.checkpoint)
+    network_kind = experiment.model.kind
+    figure = figure_of(network_kind)
     figures = {
         part: {
-            kind: accuracy(scores(each, split, data.input_scale), split.labels)
+            kind: measured(network_kind, scores(each, split, data.input_scale), split, data.input_scale)
             for kind, each in (("float", in_float), ("fixed_point", network))
         }
         for part, split in (("validation", data.validation), ("test", data.test))
@@ -146,13 +152,13 @@ def write_run(
     result = {
         "source": source.experiment.name,
         "settings": asdict(observed.settings),
-        "accuracy": figures,
+        figure: figures,
         "layers": [asdict(layer) for layer in layer_errors(observed, network)],
     }
     metrics = {
         "epochs": 0,
         "best_epoch": 0,
-        "validation_accuracy": figures["validation"]["fixed_point"],
+        f"validation_{figure}": figures["validation"]["fixed_point"],
         "seconds": round(time.monotonic() - started, 1),
         "history": [],
     }
@@ -239,6 +245,10 @@ def _experiment(
     return named(experiment, name or f"{source.experiment.name}_ptq_{bits}")
 
 
+def _silent(_: int) -> None:
+    """Show no progress."""
+
+
 def _show(run: RunFolder, result: Mapping[str, Any]) -> None:
     """Print what the calibration came to."""
     table = Table(title=f"{run.path}: calibrated", title_justify="left")
@@ -255,5 +265,8 @@ def _show(run: RunFolder, result: Mapping[str, Any]) -> None:
             f"{layer['signal_to_noise_db']:.1f}",
         )
     out.print(table)
-    for part, figures in result["accuracy"].items():
+    for part, figures in result.get("accuracy", {}).items():
         out.print(f"{part}: {figures['float']:.2%} in float, {figures['fixed_point']:.2%} in fixed point", markup=False)
+    for part, figures in result.get("mean_squared_error", {}).items():
+        before, now = (f"{figures[kind]:.4g}" for kind in ("float", "fixed_point"))
+        out.print(f"{part}: mean squared error {before} in float, {now} in fixed point", markup=False)

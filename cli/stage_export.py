@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from bitwright.export.program_file import read as read_program
 from bitwright.export.program_file import write as program_model
 from bitwright.export.qonnx_file import load, save
 from bitwright.export.qonnx_level import run_qonnx
+from bitwright.models.autoencoder_settings import AUTOENCODER
 
 Outputs = NDArray[np.float32]
 
@@ -42,6 +44,12 @@ def export(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> Non
     if not run.checkpoint.is_file():
         raise FileNotFoundError(
             f"{run.checkpoint}: checkpoint must be an existing file, not missing; run `bitwright train` first"
+        )
+    model = experiment.model
+    if model.norm_is_last:
+        raise ValueError(
+            f"model.order: activation or pool must stand last to export, not the batch norm of {model.order!r}, "
+            "whose results lie on no grid for the next layer; train it with 'pool_norm_activation'"
         )
     run.create()
     if (run.path / "training" / "resume.ckpt").exists():
@@ -161,14 +169,20 @@ def _write_inputs(experiment: Experiment, run: RunFolder, data_dir: Path | None,
 
     folder = "" if experiment.data.name == "digits" else str(dataset.data_folder(data_dir))
     key = digest(run.qonnx, experiment.data.name, folder)
-    written = [run.inputs, run.labels]
+    gives_back = experiment.model.kind == AUTOENCODER
+    written = [run.inputs, run.labels, *[run.targets] * gives_back]
     if run.is_current("inputs", key, unchanged=written):
         return
 
     split = dataset.load_test(experiment.data.name, data_dir, console=err)
-    codes = input_codes(lower(load(run.qonnx), str(run.qonnx)), split.inputs.astype(np.float32) * np.float32(scale))
+    values = split.inputs.astype(np.float32) * np.float32(scale)
+    codes = input_codes(lower(load(run.qonnx), str(run.qonnx)), values)
     save_array(run.inputs, codes.astype(np.int32))
     save_array(run.labels, split.labels)
+    if gives_back:
+        save_array(run.targets, values.reshape(len(values), -1))
+    else:
+        run.targets.unlink(missing_ok=True)
     run.finish("inputs", key, 0.0, unchanged=written)
 
 
@@ -177,7 +191,7 @@ def load_program(run: RunFolder) -> Program:
     return read_program(load(run.lowered, made_by="bitwright export"), str(run.lowered))
 
 
-def save_array(path: Path, array: Integers | NDArray[np.int32]) -> None:
+def save_array(path: Path, array: Integers | NDArray[np.int32] | NDArray[np.float32]) -> None:
     """Write an array whole or not at all.
 
     Raises:
@@ -199,12 +213,30 @@ def load_array(path: Path) -> Integers:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no array of integers.
     """
+    return _loaded(path, "iu", "integers").astype(np.int64)
+
+
+def load_targets(path: Path) -> NDArray[np.float32]:
+    """Read what an autoencoder is to give back, ``(N, values)``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no array of finite floats.
+    """
+    found: NDArray[np.float32] = _loaded(path, "f", "floats").astype(np.float32)
+    if not np.isfinite(found).all():
+        raise ValueError(f"{path}: array must be of finite values, not NaN or infinite; delete it and export again")
+    return found
+
+
+def _loaded(path: Path, kinds: str, words: str) -> NDArray[Any]:
+    """Read an array of some of NumPy's kinds."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: array must be an existing file, not missing; run `bitwright export` first")
     try:
         found = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path}: file must be an array of NumPy, not damaged; delete it and export again") from error
-    if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
-        raise ValueError(f"{path}: array must be of integers, not another kind; delete it and export again")
-    return found.astype(np.int64)
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in kinds:
+        raise ValueError(f"{path}: array must be of {words}, not another kind; delete it and export again")
+    return found

@@ -6,22 +6,24 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from bitwright.cli.console import note, out, progress_bar
-from bitwright.cli.experiment import Experiment
+from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
-from bitwright.cli.stage_export import load_array, load_program, save_array
+from bitwright.cli.stage_export import load_array, load_program, load_targets, save_array
 from bitwright.cli.versions import installed
 from bitwright.export.interface import read_interface
-from bitwright.export.operations import Linear
+from bitwright.export.operations import Integers, Linear
 from bitwright.export.precision import read_precision
 from bitwright.hls.csim import check_headers, run_csim
 from bitwright.hls.csim_build import Headers, build_fast_or_original, build_library, content_key, source_files
 from bitwright.hls.target import Target
 from bitwright.hls.testbench_data import write_testbench_data
-from bitwright.hls.verification import LEVELS, Verification, verify
+from bitwright.hls.verification import LEVELS, LevelResult, Verification, verify
 from bitwright.hls.weight_files import check_weight_files, check_weight_texts
+from bitwright.models.autoencoder_settings import AUTOENCODER
 
 
 def hls(experiment: Experiment, run: RunFolder, headers: Headers = "fast") -> Verification:
@@ -142,13 +144,21 @@ def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
             f"{run.path / 'outputs'}: outputs must be there to compare, not missing; run `bitwright export` first"
         )
     interface = read_interface(run.interface)
-    labels = load_array(run.labels) if run.labels.exists() or (run.path / EXPERIMENT).exists() else None
+    labels, targets = _wanted(run)
     seconds = {level: run.seconds(level) for level in outputs}
-    verdict = verify(outputs, labels, interface, seconds, approximate=approximate)
+    verdict = verify(outputs, labels, interface, seconds, approximate=approximate, targets=targets)
     write_text(run.verification, verdict.text())
     if verdict.exact and run.project.exists():
         check_weight_files(run.project)
     return verdict
+
+
+def _wanted(run: RunFolder) -> tuple[Integers | None, NDArray[np.float32] | None]:
+    """Return the labels of a classifier's test set, or what an autoencoder is to give back."""
+    path = run.path / EXPERIMENT
+    if path.exists() and read(path).model.kind == AUTOENCODER:
+        return None, load_targets(run.targets)
+    return (load_array(run.labels) if run.labels.exists() or path.exists() else None), None
 
 
 def rtl_is_stale(run: RunFolder) -> bool:
@@ -170,13 +180,15 @@ def show(run: RunFolder, verdict: Verification) -> None:
     table = Table(
         title=f"{run.path.name}: {'exact' if verdict.exact else 'NOT EXACT'} on {verdict.test_set} test inputs"
     )
-    for heading in ("level", "accuracy", "integers compared", "different", "seconds"):
+    squared = any(level.mean_squared_error is not None for level in verdict.levels.values())
+    figure = "mean squared error" if squared else "accuracy"
+    for heading in ("level", figure, "integers compared", "different", "seconds"):
         table.add_column(heading, justify="left" if heading == "level" else "right")
     for name, level in verdict.levels.items():
         style = "red" if level.different else ""
         table.add_row(
             name,
-            "-" if level.accuracy is None else f"{level.accuracy:.2%}",
+            _figure(level),
             f"{level.compared:,}",
             f"{level.different:,}",
             f"{level.seconds:.1f}",
@@ -192,6 +204,13 @@ def show(run: RunFolder, verdict: Verification) -> None:
         _show_doubts(verdict)
     if not verdict.chip_exact or (not verdict.exact and not verdict.undecided):
         out.print(f"next     bitwright diff {run.path}", markup=False)
+
+
+def _figure(level: LevelResult) -> str:
+    """Return how good a level's outputs are, in words; "-" where nobody knows."""
+    if level.mean_squared_error is not None:
+        return f"{level.mean_squared_error:.4g}"
+    return "-" if level.accuracy is None else f"{level.accuracy:.2%}"
 
 
 def _show_doubts(verdict: Verification) -> None:

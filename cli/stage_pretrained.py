@@ -9,6 +9,7 @@ from bitwright.cli.experiment import Experiment
 from bitwright.cli.experiment import read as read_experiment
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
 from bitwright.cli.stage_train import store_experiment, training_finished
+from bitwright.models.autoencoder_settings import AUTOENCODER
 from bitwright.models.pretrained_file import FOLDER, PREFIX, SUFFIX, read
 
 ORIGIN = "pretrained.json"
@@ -79,7 +80,7 @@ def pack(run: RunFolder, name: str, folder: Path = FOLDER) -> Path:
 
     Raises:
         FileNotFoundError: If the run is not trained or exported.
-        ValueError: If it is not exact, its weights are float, or it is too large for the package.
+        ValueError: If it is not exact, an autoencoder, its weights are float, or it is too large for the package.
         OSError: If the file cannot be written.
     """
     # Neither is needed to unpack
@@ -95,6 +96,10 @@ def pack(run: RunFolder, name: str, folder: Path = FOLDER) -> Path:
         raise ValueError(
             f"{run.path}: run must be trained without train.start_from and train.teacher, not with "
             f"{training.start_from or training.teacher!r}, which no file of the package can name; pack another run"
+        )
+    if experiment.model.kind == AUTOENCODER:
+        raise ValueError(
+            f"{run.path}: network must be a classifier, not an autoencoder; files of the package tell accuracies"
         )
     reached = verdict.levels["program"].accuracy
     assert reached is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bitwright.cli.console import err, note
 from bitwright.cli.experiment import Experiment, changed, named
 from bitwright.cli.prune_figures import figures, show
-from bitwright.cli.run_folder import RunFolder, digest, write_text
+from bitwright.cli.run_folder import PRUNING, RunFolder, digest, write_text
 from bitwright.cli.stage_calibrate import FloatRun, read_float, use_threads
 from bitwright.cli.stage_train import (
     IS_FIRST_PROCESS,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bitwright.models.dataset import DataSet
 
 START = "pruned.safetensors"
-REPORT = "pruning.json"
 OURS = ("train.start_from", "train.keep_zeros")
 
 
@@ -62,7 +61,7 @@ def prune(
         raise ValueError(
             f"--name: run must be another than the one that is pruned, not {experiment.name}; choose another name"
         )
-    start, report = run.path / START, run.path / REPORT
+    start, report = run.path / START, run.path / PRUNING
     parts = (repr(settings), experiment.data.model_dump_json(), experiment.hls.model_dump_json(), str(installed()))
     key = digest(original.checkpoint, *parts)
     if IS_FIRST_PROCESS:
@@ -154,7 +153,7 @@ def _keeps_zeros(original: FloatRun) -> bool:
     if original.experiment.train.keep_zeros:
         return True
     try:
-        return bool(json.loads((original.checkpoint.parent / REPORT).read_text())["keep_zeros"])
+        return bool(json.loads((original.checkpoint.parent / PRUNING).read_text())["keep_zeros"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -175,8 +174,11 @@ def _take(experiment: Experiment, run: RunFolder) -> None:
     partial = run.path / f".{run.checkpoint.name}.partial"
     partial.write_bytes(start.read_bytes())
     partial.replace(run.checkpoint)
-    accuracy = json.loads((run.path / REPORT).read_text())["pruned"]["accuracy"]["validation"]
-    metrics = {"epochs": 0, "best_epoch": 0, "validation_accuracy": accuracy, "seconds": 0.0, "history": []}
+    from bitwright.models.figure import figure_of  # noqa: PLC0415 - torch takes seconds
+
+    figure = figure_of(experiment.model.kind)
+    value = json.loads((run.path / PRUNING).read_text())["pruned"][figure]["validation"]
+    metrics = {"epochs": 0, "best_epoch": 0, f"validation_{figure}": value, "seconds": 0.0, "history": []}
     write_text(run.metrics, json.dumps(metrics, indent=2) + "\n")
     store_experiment(experiment, run)
     training_finished(experiment, run)
@@ -188,7 +190,7 @@ def _measure(experiment: Experiment, run: RunFolder, data_dir: Path | None, *, t
 
     started = time.monotonic()
     network, description = load(run.checkpoint)
-    report = json.loads((run.path / REPORT).read_text())
+    report = json.loads((run.path / PRUNING).read_text())
     found = figures(network, description, _data(experiment, data_dir), experiment.hls)
     report.pop("retrained", None)
     _write(run, report | {"retrained" if trained else "pruned": found})
@@ -196,7 +198,7 @@ def _measure(experiment: Experiment, run: RunFolder, data_dir: Path | None, *, t
 
 
 def _write(run: RunFolder, report: Mapping[str, Any]) -> None:
-    write_text(run.path / REPORT, json.dumps(report, indent=2) + "\n")
+    write_text(run.path / PRUNING, json.dumps(report, indent=2) + "\n")
 
 
 def _data(experiment: Experiment, data_dir: Path | None) -> "DataSet":

@@ -43,9 +43,9 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     started = time.monotonic()
     # torch and Lightning take seconds to import: not before it is clear that they are needed
     from bitwright.models import dataset  # noqa: PLC0415
-    from bitwright.models.batches import accuracy  # noqa: PLC0415
     from bitwright.models.checkpoint import NetworkDescription, load, start_from  # noqa: PLC0415
     from bitwright.models.distillation import load_teacher  # noqa: PLC0415
+    from bitwright.models.figure import figure_of, in_words, measured, name_in_words  # noqa: PLC0415
     from bitwright.models.pruning import zeros_of  # noqa: PLC0415
     from bitwright.models.training import train as fit  # noqa: PLC0415
 
@@ -72,10 +72,13 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     from bitwright.export.torch_level import run_torch  # noqa: PLC0415
 
     network, _ = load(run.checkpoint, description)
-    scores = run_torch(network, data.test.inputs.astype(np.float32) * np.float32(data.input_scale))
+    outputs = run_torch(network, data.test.inputs.astype(np.float32) * np.float32(data.input_scale))
+    figure = figure_of(experiment.model.kind)
+    validation = in_words(figure, metrics[f"validation_{figure}"])
+    test = in_words(figure, measured(experiment.model.kind, outputs, data.test, data.input_scale))
     note(
-        f"train: best of {metrics['epochs']} epochs is {metrics['best_epoch'] + 1}; accuracy "
-        f"{metrics['validation_accuracy']:.2%} on validation, {accuracy(scores, data.test.labels):.2%} on test"
+        f"train: best of {metrics['epochs']} epochs is {metrics['best_epoch'] + 1}; {name_in_words(figure)} "
+        f"{validation} on validation, {test} on test"
     )
     run.finish("train", key, time.monotonic() - started, (), **_origins(experiment, run))
 

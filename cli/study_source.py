@@ -14,6 +14,7 @@ from bitwright.calibration.post_training import Observed, prepare, quantize
 from bitwright.calibration.settings import CalibrationSettings
 from bitwright.cli.console import err
 from bitwright.cli.experiment import changed
+from bitwright.cli.named_run import refuse_autoencoder
 from bitwright.cli.run_folder import RunFolder, digest
 from bitwright.cli.stage_calibrate import FloatRun, read_float
 from bitwright.cli.study_store import Store
@@ -105,6 +106,7 @@ def open_source(source: Path, runs_dir: Path, data_dir: Path | None, overrides: 
     """
     found = read_float(source, runs_dir, overrides)
     experiment = found.experiment
+    refuse_autoencoder(source, experiment, "a study", "calibrate it to each width, and see `bitwright compare`")
     if not experiment.recipe.is_float:
         raise ValueError(
             f"{source}: run must be of a float network, not of one of {experiment.recipe.weight_bit_width} bits; "

@@ -12,7 +12,7 @@ from rich.table import Table
 from bitwright.calibration.evaluate import scores
 from bitwright.cli.console import err, out
 from bitwright.cli.experiment import Experiment, changed
-from bitwright.cli.named_run import resolve
+from bitwright.cli.named_run import refuse_autoencoder, resolve
 from bitwright.cli.run_folder import RunFolder, digest, write_text
 from bitwright.cli.stage_train import train
 from bitwright.cli.study_chart import variants_chart
@@ -99,6 +99,7 @@ def open_training(
                 "first, and --epochs and --seeds are options"
             )
     experiment, run = resolve(source, runs_dir, overrides)
+    refuse_autoencoder(source, experiment, "a study", "train each variant, and see `bitwright compare`")
     return TrainingSource(experiment, run, data_dir)
 
 

@@ -212,13 +212,18 @@ def output_codes(port: Port, outputs: NDArray[np.float32]) -> Integers:
     >>> output_codes(port, np.array([[1.5], [1.6], [np.nan]], np.float32)).tolist()
     [[2], [-9223372036854775808], [-9223372036854775808]]
     """
-    axes = (0, *(axis + 1 for axis in port.axes))
-    outputs = outputs.reshape(-1, *port.network_shape).transpose(axes).reshape(len(outputs), -1)
+    outputs = in_port_order(port, outputs)
     steps = (outputs.astype(np.float64) - np.asarray(port.offset)) / np.asarray(port.scale)
     finite = np.isfinite(steps) & (np.abs(steps) < 2.0**62)
     nearest = np.rint(np.where(finite, steps, 0.0))
     on_grid = finite & (np.abs(steps - nearest) <= port.tolerance)
     return np.where(on_grid, nearest.astype(np.int64), OFF_GRID)
+
+
+def in_port_order(port: Port, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values of the network's tensor ``(N, ...)`` in the order of the port's integers, ``(N, values)``."""
+    axes = (0, *(axis + 1 for axis in port.axes))
+    return values.reshape(-1, *port.network_shape).transpose(axes).reshape(len(values), -1)
 
 
 def output_values(port: Port, codes: Integers) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.export.interface import OFF_GRID, Interface, output_values
+from bitwright.export.interface import OFF_GRID, Interface, in_port_order, output_values
 from bitwright.export.operations import Integers
 
 LEVELS = ("torch", "qonnx", "program", "csim", "rtl")
@@ -28,12 +28,15 @@ class LevelResult:
         different: Integers that differ; for the reference itself, outputs that are no integer.
         accuracy: Share of inputs whose largest output is the label's; None where there are no labels.
         seconds: That the level took when it last ran.
+        mean_squared_error: Of the outputs to what they are to be, in the network's units; None where that is not known,
+            or an output is no integer.
     """
 
     compared: int
     different: int
     accuracy: float | None
     seconds: float
+    mean_squared_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,21 +88,30 @@ def verify(
     seconds: Mapping[str, float],
     *,
     approximate: bool = False,
+    targets: NDArray[np.float32] | None = None,
 ) -> Verification:
     """Compare every level's output integers ``(N, values)`` with the first level's.
 
     Args:
         outputs: By level.
         labels: ``(N,)``, or None where nobody knows them.
-        interface: The output's scale and offset, for the accuracy; and what float32 leaves undecided.
+        interface: The output's scale and offset, for the accuracy or the error; and what float32 leaves undecided.
         seconds: By level.
         approximate: Whether the network's own levels may differ from the program where they are undecided.
+        targets: What the network's output ``(N, values)`` is to be, in its own order; None where nobody knows.
 
     Raises:
-        ValueError: If a level has another number of inputs or values.
+        ValueError: If a level has another number of inputs or values, or there are more or fewer targets.
     """
     order = [level for level in LEVELS if level in outputs]
     reference = outputs[order[0]]
+    if targets is not None:
+        if targets.shape != reference.shape:
+            raise ValueError(
+                f"targets.npy: values must be of shape {reference.shape}, not {targets.shape}; delete it and export "
+                "again"
+            )
+        targets = in_port_order(interface.output, targets)
     results = {}
     for level in order:
         codes = outputs[level]
@@ -115,6 +127,7 @@ def verify(
             different=int(different.sum()),
             accuracy=None if labels is None else float((scores.argmax(axis=1) == labels).mean()),
             seconds=round(seconds.get(level, 0.0), 3),
+            mean_squared_error=None if targets is None else _mean_squared_error(scores, codes, targets),
         )
     program = outputs.get("program", reference)
     below = [outputs[level] for level in order if level not in FLOAT_LEVELS]
@@ -127,3 +140,8 @@ def verify(
         chip_exact=all(np.array_equal(codes, program) for codes in below),
         largest_error=float(error.max(initial=0.0)),
     )
+
+
+def _mean_squared_error(values: NDArray[np.float64], codes: Integers, targets: NDArray[np.float32]) -> float | None:
+    """Return the mean squared error of the values behind codes, all ``(N, values)``; None where one is no integer."""
+    return None if (codes == OFF_GRID).any() else float(np.mean((values - targets) ** 2))

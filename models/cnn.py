@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.models.order import ends_in_norm, in_order
+from bitwright.models.order import in_order
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
@@ -50,7 +50,7 @@ class CNN(nn.Module):
         self.act = activation_of(conv)
         self.flatten = nn.Flatten()
         rows, columns = ((size - KERNEL + 1) // POOL for size in (height, width))
-        unbiased = out.weight_bit_width == 1 or (batch_norm and ends_in_norm(self.order))  # a bias needs codes before
+        unbiased = out.weight_bit_width == 1 or settings.norm_is_last  # a bias needs codes before
         self.out = dense(out, channels * rows * columns, classes, bias=not unbiased)
         self.out_norm = BatchNorm(classes) if unbiased and batch_norm else nn.Identity()
 

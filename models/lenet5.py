@@ -7,7 +7,7 @@ takes the maximum, the second convolution sees all six channels, and the first o
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.models.order import ends_in_norm, in_order
+from bitwright.models.order import in_order
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
 from bitwright.quant.recipe import Recipe
@@ -63,7 +63,7 @@ class LeNet5(nn.Module):
         self.norm3, self.act3 = norm(third), activation_of(fc1)
         self.fc2 = dense(fc2, third, fourth, bias=bias)
         self.norm4, self.act4 = norm(fourth), activation_of(fc2)
-        unbiased = out.weight_bit_width == 1 or (batch_norm and ends_in_norm(self.order))  # a bias needs codes before
+        unbiased = out.weight_bit_width == 1 or settings.norm_is_last  # a bias needs codes before
         self.out = dense(out, fourth, classes, bias=not unbiased)
         self.out_norm = BatchNorm(classes) if unbiased and batch_norm else nn.Identity()
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from bitwright.models.autoencoder import Autoencoder
 from bitwright.models.cnn import CNN
 from bitwright.models.cnv import CNV
 from bitwright.models.lenet5 import LeNet5
@@ -122,9 +123,10 @@ def _check_widths(settings: ModelSettings, input_shape: tuple[int, ...], classes
     names = layer_names(settings, input_shape, classes)[:-1]
     for name in settings.widths:
         if name not in names:
+            one = "value of the input" if settings.kind == "autoencoder" else "class"
             raise ValueError(
                 f"model.widths: layer must be one of {', '.join(names)}, not {name!r}; rename it (the last layer has "
-                "one output a class)"
+                f"one output a {one})"
             )
 
 
@@ -140,6 +142,16 @@ def _build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...]
     features = 1
     for size in input_shape:
         features *= size
+    input_range = (0.0, 1.0) if images else STANDARDISED_RANGE
+    if settings.kind == "autoencoder":
+        return Autoencoder(
+            features,
+            settings.hidden,
+            recipe,
+            batch_norm=settings.batch_norm,
+            own_widths=settings.widths,
+            input_range=input_range,
+        )
     return MLP(
         features,
         settings.hidden,
@@ -147,7 +159,7 @@ def _build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...]
         recipe,
         batch_norm=settings.batch_norm,
         own_widths=settings.widths,
-        input_range=(0.0, 1.0) if images else STANDARDISED_RANGE,
+        input_range=input_range,
         tensor_trains=TensorTrainRule(
             settings.tensor_train_rank,
             settings.tensor_train_cores,

@@ -28,12 +28,3 @@ def in_order(
         if part is not None:
             x = part(x)
     return x
-
-
-def ends_in_norm(order: Order) -> bool:
-    """Return whether the next layer sees the batch norm's results, which lie on no grid, instead of the activation's.
-
-    >>> ends_in_norm("pool_activation_norm")
-    True
-    """
-    return order.endswith("_norm")

@@ -1,7 +1,7 @@
 """What a person may say about data, network and training. Imports no torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
@@ -10,7 +10,7 @@ FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=Fals
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
-Kind = Literal["mlp", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "mobilenet_v2"]
+Kind = Literal["mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "mobilenet_v2"]
 
 IMAGE_SIDES: Mapping[Kind, tuple[int, ...]] = {
     "cnn": (8, 28, 32),
@@ -32,8 +32,11 @@ OWN_ORDERS: Mapping[Kind, Order] = {
 }
 """Of the networks whose order can be chosen: the one that they have if none is."""
 
-CHAINS: tuple[Kind, ...] = ("mlp", "cnn", "lenet5", "cnv", "vgg_small")
+CHAINS: tuple[Kind, ...] = ("mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small")
 """Networks in which each layer's outputs go to the next layer alone: any of them but the last may be narrower."""
+
+BOTTLENECK = (64, 16, 64)
+"""Widths of an autoencoder's hidden layers, where nothing is said."""
 
 
 class DataSettings(BaseModel):
@@ -57,11 +60,22 @@ class ModelSettings(BaseModel):
 
     kind: Kind = Field(
         "mlp",
-        description='"mlp", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20" or "mobilenet_v2".',
+        description='"mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20" or '
+        '"mobilenet_v2".',
     )
     hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
-        (64, 64, 64), description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC."
+        (64, 64, 64),
+        description="Widths of the hidden layers of an MLP: three of 64 are TFC, of 256 SFC, of 1024 LFC. Of an "
+        "autoencoder, to its bottleneck and back: [64, 16, 64] if left out.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hidden_layers_of_this_kind(cls, settings: Any) -> Any:  # noqa: ANN401 - what a file says, not yet checked
+        if isinstance(settings, Mapping) and settings.get("kind") == "autoencoder":
+            return {"hidden": BOTTLENECK, **settings}
+        return settings
+
     channel_multiplier: Annotated[float, Field(gt=0, le=64)] = Field(
         1.0,
         description="Factor on the 8 channels of the small CNN, on those of LeNet-5's two convolutions, and on every "
@@ -96,6 +110,15 @@ class ModelSettings(BaseModel):
         'norm_activation_pool'
         """
         return self.order or OWN_ORDERS[self.kind]
+
+    @property
+    def norm_is_last(self) -> bool:
+        """Whether the next layer sees a batch norm's results, which lie on no grid, instead of the activation's.
+
+        >>> ModelSettings(kind="cnn", order="pool_activation_norm").norm_is_last
+        True
+        """
+        return self.batch_norm and (self.order or "").endswith("_norm")
 
     shortcut: Literal["quantized", "real"] = Field(
         "quantized",
@@ -197,8 +220,10 @@ class TrainSettings(BaseModel):
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(
         "one_cycle", description='Learning rate over the steps: "one_cycle", "cosine" or "constant".'
     )
-    loss: Literal["cross_entropy", "squared_hinge"] = Field(
-        "cross_entropy", description='"cross_entropy", or "squared_hinge" as in the first binarised networks.'
+    loss: Literal["cross_entropy", "squared_hinge", "squared_error"] = Field(
+        "cross_entropy",
+        description='"cross_entropy", or "squared_hinge" as in the first binarised networks; an autoencoder\'s is '
+        '"squared_error", of its outputs to its inputs, and is so if left out.',
     )
     shift_pixels: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="Augmentation: each image moved by up to so many pixels each way, filled with zeros."
@@ -221,6 +246,12 @@ class TrainSettings(BaseModel):
         0,
         description="Training batches from which the batch norms' statistics are taken anew before each validation, "
         "which steadies networks of few bits; 0: the running ones.",
+    )
+    average_weights: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="Validate and keep a moving average of the weights instead of the last ones: what stays of it at "
+        "each step, as in 0.999; 0: no average. Its batch norms take their statistics anew, from 100 batches where "
+        "batch_norm_batches is 0.",
     )
     learn_scales: bool = Field(
         default=True,
@@ -250,10 +281,12 @@ class TrainSettings(BaseModel):
     keep: Literal["accuracy", "loss", "last"] = Field(
         "accuracy",
         description='Epoch whose weights are kept: that of the highest validation "accuracy" or the lowest validation '
-        '"loss", the later of equal ones, or the "last".',
+        '"loss", the later of equal ones, or the "last". An autoencoder\'s is that of the loss if left out.',
     )
     early_stop_epochs: Annotated[int, Field(ge=0)] = Field(
-        0, description="Stop when validation accuracy has not risen for so many epochs; 0: never."
+        0,
+        description="Stop when validation accuracy has not risen (an autoencoder's loss not fallen) for so many "
+        "epochs; 0: never.",
     )
     logger: Literal["csv", "tensorboard"] = Field("csv", description='Log of every epoch: "csv" or "tensorboard".')
     accelerator: Literal["cpu", "gpu", "auto"] = Field("cpu", description='Where to train: "cpu", "gpu" or "auto".')

@@ -28,7 +28,7 @@ class KeepBest(Callback):
         self.save = save
         self.keep = keep
         self.best = -math.inf
-        self.accuracy = -1.0
+        self.accuracy: float | None = None
         self.epoch = -1
         self.history: list[dict[str, float]] = []
 
@@ -36,12 +36,23 @@ class KeepBest(Callback):
         """Note the epoch's figures, and save if it is the best."""
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.history.append({"epoch": trainer.current_epoch, **figures})
-        merits = {"accuracy": figures["validation_accuracy"], "loss": -figures["validation_loss"], "last": math.inf}
-        if merits[self.keep] >= self.best:
-            self.best = merits[self.keep]
-            self.accuracy, self.epoch = figures["validation_accuracy"], trainer.current_epoch
+        match self.keep:
+            case "accuracy":
+                merit = figures["validation_accuracy"]
+            case "loss":
+                merit = -figures["validation_loss"]
+            case "last":
+                merit = math.inf
+        if merit >= self.best:
+            self.best = merit
+            self.accuracy, self.epoch = figures.get("validation_accuracy"), trainer.current_epoch
             if trainer.is_global_zero:
                 self.save(self.path)
+
+    @property
+    def loss(self) -> float:
+        """Validation loss of the best epoch."""
+        return next(epoch["validation_loss"] for epoch in self.history if epoch["epoch"] == self.epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training must know."""
@@ -50,7 +61,7 @@ class KeepBest(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
         self.accuracy, self.epoch, self.history = (state_dict[key] for key in ("accuracy", "epoch", "history"))
-        self.best = state_dict.get("best", self.accuracy)  # states of old know no other merit
+        self.best = state_dict["best"] if "best" in state_dict else state_dict["accuracy"]  # all that old states know
 
 
 class StopEarly(EarlyStopping):

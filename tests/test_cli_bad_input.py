@@ -193,3 +193,16 @@ def test_outputs_of_another_kind_are_refused(fixed_run: Path, bitwright: Bitwrig
         f"hls: {fixed_run / 'outputs' / 'csim.npy'} is up to date",
         f"{fixed_run / 'labels.npy'}: array must be of integers, not another kind; delete it and export again",
     )
+
+
+@pytest.mark.parametrize("order", ["pool_activation_norm", "activation_pool_norm"])
+def test_network_whose_norms_stand_last_is_not_exported(order: str, tmp_path: Path, bitwright: Bitwright) -> None:
+    path = tmp_path / "e.toml"
+    path.write_text(f'[model]\nkind = "cnn"\norder = "{order}"\n')
+    (tmp_path / "runs" / "e").mkdir(parents=True)
+    (tmp_path / "runs" / "e" / "checkpoint.safetensors").touch()
+    refused(
+        bitwright("export", path, "--runs-dir", tmp_path / "runs"),
+        f"model.order: activation or pool must stand last to export, not the batch norm of {order!r}, whose "
+        "results lie on no grid for the next layer; train it with 'pool_norm_activation'",
+    )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,12 +20,13 @@ LABELS = np.array([0, 1, 1])
 def test_equal_levels_are_exact() -> None:
     found = verify({"csim": CODES, "torch": CODES}, LABELS, FACTS, {"torch": 1.25})
     assert found.exact
+    equal = {"compared": 6, "different": 0, "accuracy": 2 / 3, "mean_squared_error": None}
     assert json.loads(found.text()) == {
         "exact": True,
         "test_set": 3,
         "levels": {
-            "torch": {"compared": 6, "different": 0, "accuracy": 2 / 3, "seconds": 1.25},
-            "csim": {"compared": 6, "different": 0, "accuracy": 2 / 3, "seconds": 0.0},
+            "torch": {**equal, "seconds": 1.25},
+            "csim": {**equal, "seconds": 0.0},
         },
     }
 
@@ -46,6 +48,34 @@ def test_float_that_is_no_integer_counts_even_at_the_reference() -> None:
 
 def test_accuracy_is_of_the_dequantised_output() -> None:
     assert verify({"program": CODES}, np.array([0, 1, 0]), FACTS, {}).levels["program"].accuracy == 1.0
+
+
+def test_squared_error_is_of_each_levels_dequantised_output() -> None:
+    targets = np.array([[30, 25], [2, 15], [50, 41]], np.float32)  # the outputs are 30, 25; 1, 15; 50, 45
+    levels = verify({"torch": CODES, "program": CODES + 1}, None, FACTS, {}, targets=targets).levels
+    assert [level.accuracy for level in levels.values()] == [None, None]
+    assert [level.mean_squared_error for level in levels.values()] == [17 / 6, (1 + 100 + 0 + 100 + 1 + 196) / 6]
+
+
+def test_squared_error_is_to_targets_in_the_networks_order() -> None:
+    turned = Port((2, 1, 2), "channels_last", "ap_fixed<8,8>", 0.5, 0.0, (2, 2, 1), (1, 2, 0))
+    codes, targets = np.array([[2, 4, 6, 8]]), np.array([[1.0, 3.0, 2.0, 4.5]], np.float32)
+    level = verify({"csim": codes}, None, replace(FACTS, output=turned), {}, targets=targets).levels["csim"]
+    assert level.mean_squared_error == 0.25 / 4
+
+
+def test_squared_error_of_what_is_no_integer_is_unknown() -> None:
+    codes = CODES.copy()
+    codes[2, 0] = OFF_GRID
+    levels = verify({"torch": codes, "program": CODES}, None, FACTS, {}, targets=np.zeros((3, 2), np.float32)).levels
+    assert levels["torch"].mean_squared_error is None
+    assert levels["program"].mean_squared_error == (30**2 + 25**2 + 1 + 15**2 + 50**2 + 45**2) / 6
+
+
+def test_more_targets_than_outputs_are_refused() -> None:
+    message = "targets.npy: values must be of shape (3, 2), not (4, 2); delete it and export again"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        verify({"torch": CODES}, None, FACTS, {}, targets=np.zeros((4, 2), np.float32))
 
 
 def test_level_of_another_shape_is_refused() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bitwright.models import training
 from bitwright.models.checkpoint import NetworkDescription
+from bitwright.models.classifier import Classifier
 from bitwright.models.dataset import load
 from bitwright.models.settings import ModelSettings, TrainSettings
 from bitwright.quant.recipe import Recipe
@@ -23,7 +24,7 @@ BINARY = NetworkDescription(
 def test_weights_follow_the_activations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[bool, bool]] = []
 
-    class Watched(training.Classifier):
+    class Watched(Classifier):
         def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
             self.note()
             return super().training_step(batch, batch_idx)
@@ -60,9 +61,9 @@ def test_layers_with_a_bias_take_their_time_too(tmp_path: Path) -> None:
 def test_smoothed_labels_are_spread_over_all_classes() -> None:
     torch.manual_seed(1)
     settings = TrainSettings(label_smoothing=0.2)
-    classifier = training.Classifier(nn.Identity(), settings, load("digits"), 1)
+    classifier = Classifier(nn.Identity(), settings, load("digits"), 1)
     scores, labels = torch.randn(6, 10), torch.arange(6)
     wanted = 0.8 * nn.functional.one_hot(labels, 10) + 0.02
     expected = -(wanted * scores.log_softmax(dim=1)).sum(dim=1).mean()
-    found = classifier._loss(scores, labels, settings.label_smoothing)
+    found = classifier.loss(scores, labels, settings.label_smoothing)
     assert float(found) == pytest.approx(float(expected), rel=1e-6)
