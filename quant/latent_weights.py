@@ -3,10 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bitwright.quant.accumulator_aware import keep_within, limit_of
 from bitwright.quant.quantizer_scale import most_code
+
+WEIGHTED = (nn.Linear, nn.Conv2d)
+"""Layers with weights; asking every module of a network for them would take a tenth of a small network's step."""
 
 
 def clip_latent_weights(network: nn.Module) -> None:
@@ -18,9 +21,8 @@ def clip_latent_weights(network: nn.Module) -> None:
     """
     with torch.no_grad():
         for module in network.modules():
-            weight = getattr(module, "weight", None)
-            if isinstance(weight, Tensor) and is_binary(module):
-                weight.clamp_(-1.0, 1.0)
+            if isinstance(module, WEIGHTED) and is_binary(module):
+                module.weight.clamp_(-1.0, 1.0)
     limit_accumulators(network)
 
 
@@ -33,7 +35,7 @@ def limit_accumulators(network: nn.Module) -> None:
     """
     with torch.no_grad():
         for module in network.modules():
-            limit = limit_of(module)
+            limit = limit_of(module) if isinstance(module, WEIGHTED) else None
             if limit is not None and limit.ends != (0, 0):
                 weight: Any = module.weight
                 quantizer: Any = module.weight_quant

@@ -12,7 +12,7 @@ The first of a part is the simplest, the same in each part of a kind.
 """
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", [*range(4), *(pytest.param(part, marks=pytest.mark.slow) for part in (4, 5))])
 def test_levels_of_a_random_network_give_the_same_integers(part: int) -> None:
     networks = brevitas_networks(power_of_two=True, kinds=EXACT_KINDS, most_layers=2 + part % 2)
     assert check(networks, COMPARED, seed=part).results["Brevitas: equal"] == COMPARED

@@ -369,8 +369,8 @@ def test_network_with_branches_keeps_its_channels() -> None:
     network = description.build()
     with pytest.raises(
         ValueError,
-        match=r"^model\.kind: value must be one of mlp, cnn, lenet5, cnv, vgg_small to lose channels, not 'resnet8'; "
-        r"take --structure weights$",
+        match=r"^model\.kind: value must be one of mlp, autoencoder, cnn, lenet5, cnv, vgg_small to lose channels, not "
+        r"'resnet8'; take --structure weights$",
     ):
         prune_channels(network, description, PruningSettings("channels"))
     prune_weights(network, PruningSettings())
@@ -438,8 +438,8 @@ def test_widths_are_of_layers_that_can_have_them() -> None:
             build(ModelSettings(hidden=(4, 4), widths={name: 3}), FOUR, SHAPE, 10)
     with pytest.raises(
         ValueError,
-        match=r"widths: value must be left out for kind = 'resnet8', not {'conv': 3}; it is for mlp, cnn, lenet5, cnv, "
-        r"vgg_small",
+        match=r"widths: value must be left out for kind = 'resnet8', not {'conv': 3}; it is for mlp, autoencoder, cnn, "
+        r"lenet5, cnv, vgg_small",
     ):
         ModelSettings(kind="resnet8", widths={"conv": 3})
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bitwright.models import training
+from bitwright.models import classifier, training
 from bitwright.models.batches import SplitBatches, training_batches
 from bitwright.models.checkpoint import SCALE, NetworkDescription, load
 from bitwright.models.dataset import DataSet
@@ -154,7 +154,7 @@ def test_gradients_are_told_the_share_of_the_epochs_that_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[float] = []
-    monkeypatch.setattr(training, "set_progress", lambda _, progress: told.append(progress))
+    monkeypatch.setattr(classifier, "set_progress", lambda _, progress: told.append(progress))
     with monkeypatch.context() as patched:
         interrupt(patched, 1, OSError("disk"))
         with pytest.raises(OSError, match=r"^disk$"):

@@ -1,0 +1,79 @@
+"""The table of the networks of the field: its rows are experiments, its figures those of the runs, the rest is open."""
+
+from pathlib import Path
+
+import pytest
+
+from bitwright.cli.benchmark_accuracy import CONFIGS, PUBLISHED_BY, ROWS, finished, page, run_of, table
+from bitwright.cli.compare_facts import RunFacts
+from bitwright.cli.experiment import read
+from bitwright.cli.run_folder import RunFolder
+from bitwright.hls.verification import LevelResult
+
+HEAD = 2
+"""Lines of the table before its rows."""
+
+
+def facts(config: str, seed: int, accuracy: float, different: int = 0) -> RunFacts:
+    experiment = read(CONFIGS / f"{config}.toml", [f"seed={seed}"])
+    levels = {
+        "torch": LevelResult(100, 0, accuracy, 1.0),
+        "program": LevelResult(100, 0, accuracy, 1.0),
+        "csim": LevelResult(100, different, accuracy, 1.0),
+    }
+    return RunFacts(RunFolder(Path("runs")), experiment, accuracy=accuracy, weight_bits=59008, levels=levels)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("config", ROWS)
+def test_every_row_is_an_experiment_with_a_source_for_what_is_published(config: str) -> None:
+    assert read(CONFIGS / f"{config}.toml").name == config
+    row = ROWS[config]
+    assert (row.published is None) == (row.source == "")
+    assert row.published is None or row.source in PUBLISHED_BY
+
+
+def test_row_has_mean_and_spread_over_the_seeds_and_all_integers() -> None:
+    found = {"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", seed, 0.94 + seed / 100) for seed in (1, 2, 3)]}
+    lines = list(table(found))
+    assert len(lines) == HEAD + len(ROWS)
+    assert {len(cells(line)) for line in lines} == {10}
+    assert cells(lines[HEAD]) == [
+        "TFC",
+        "`mnist_tfc_w1a1`",
+        "1, 1",
+        "96.00 ± 1.00",
+        "93.17 [1]",
+        "1, 2, 3",
+        str(read(CONFIGS / "mnist_tfc_w1a1.toml").train.epochs),
+        "59,008",
+        "300 at each of torch, program, csim",
+        "0",
+    ]
+
+
+def test_one_seed_has_no_spread_and_differing_integers_are_counted() -> None:
+    line = list(table({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.9512, different=3)]}))[HEAD]
+    assert (cells(line)[3], cells(line)[9]) == ("95.12", "3")
+
+
+def test_what_was_not_measured_is_open() -> None:
+    lines = list(table({}))[HEAD:]
+    assert {cells(line)[3] for line in lines} == {""}
+    assert all(cells(line)[5:] == [""] * 5 for line in lines)
+
+
+def test_page_says_versions_and_processor() -> None:
+    text = page({}, {"torch": "2.13.0"}, "a processor")
+    assert "torch 2.13.0\non a processor.\n" in text
+    assert all(source in text for source in PUBLISHED_BY.values())
+
+
+def test_runs_without_a_verdict_do_not_count(tmp_path: Path) -> None:
+    run = run_of("mnist_tfc_w1a1", 1, tmp_path)
+    run.create()
+    (run.path / "experiment.toml").write_text('name = "mnist_tfc_w1a1_s1"\n')
+    assert finished(tmp_path, [1], None) == {}
