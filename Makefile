@@ -18,7 +18,7 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls calibrate search compare verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-fold bench-packing bench-calibration bench-estimate bench-packed rtl synth clean
+.PHONY: help install train export hls calibrate search compare verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-fold bench-packing bench-accuracy bench-calibration bench-estimate bench-packed rtl synth clean
 
 help: ## Show the targets and the variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -118,6 +118,9 @@ bench-fold: $(INSTALLED) ## Measure logic used clock after clock: BENCH_RUNS="ru
 
 bench-packing: $(INSTALLED) ## LUT of 1-bit layers beside fixed-point ones of equal accuracy, three seeds: an hour (BENCH=--help)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_packing $(BENCH)
+
+bench-accuracy: $(INSTALLED) ## Train the networks of docs/accuracy.md and write it: days (BENCH="mnist_tfc_w1a1 --seeds 1" for less)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_accuracy $(BENCH)
 
 bench-calibration: $(INSTALLED) ## Calibration beside training, LeNet-5, three seeds: an hour (BENCH="--seeds 1" for less, --jets)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_calibration $(BENCH)

@@ -1,9 +1,9 @@
 """Measure calibration beside training on real data: `make bench-calibration`. Takes an hour where nothing is there yet.
 
 For each data set and seed: LeNet-5 in float (configs/*_lenet5_float.toml), calibrated to 8, 6 and 4 bits on 512 images,
-and that of 4 bits trained on for a few epochs. Each fixed-point network is exported and lowered, and its integers at
-the levels torch, qonnx and program are compared on the whole test set. The jets have only a sample at hand: the same on
-a part of it, the rest to score.
+and that of 4 bits trained on for a few epochs, of whose weights the moving average is kept. Each fixed-point network is
+exported and lowered, and its integers at the levels torch, qonnx and program are compared on the whole test set. The
+jets have only a sample at hand: the same on a part of it, the rest to score.
 """
 
 import argparse
@@ -87,18 +87,20 @@ def figures(
         data_dir,
         ["recipe.weight_scale=per_channel"],
         widths,
-        CalibrationSettings(rounding="gptq", fold=False),
+        CalibrationSettings(rounding="learned", fold=False),
         f"{experiment.name}_ptq_w4a4",
     )
     begun = read(start.path / "experiment.toml")
     assert reached is not None
-    yield _figure(begun, start, "PTQ 4 bit, GPTQ, per channel", seed, reached, data_dir)
+    yield _figure(begun, start, "PTQ 4 bit, learned rounding, per channel", seed, reached, data_dir)
     four = changed(
         begun,
         [
             f"name={experiment.name}_qat_w4a4",
             f"train.epochs={epochs}",
-            "train.learning_rate=0.001",
+            "train.learning_rate=0.0005",
+            "train.average_weights=0.999",
+            'train.keep="last"',
             f'train.start_from="{start.checkpoint}"',
         ],
     )
@@ -158,7 +160,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--configs", nargs="*", default=list(IMAGES), help="of configs/")
-    parser.add_argument("--epochs", type=int, default=8, help="of training at 4 bits")
+    parser.add_argument("--epochs", type=int, default=10, help="of training at 4 bits")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--jets", action="store_true", help="the sample of the jets, too")
