@@ -205,6 +205,7 @@ def test_edited_recipe_is_kept(found: Path, bitwright: Bitwright) -> None:
     assert "# mine" not in recipe.read_text()
 
 
+@pytest.mark.slow
 def test_other_validation_split_scores_anew(found: Path, bitwright: Bitwright) -> None:
     split = ("--set", "data.validation_fraction=0.4")
     arguments = ("--runs-dir", found, "--max-accuracy-loss", "0.4", *FAST, *split, "--name", "split")

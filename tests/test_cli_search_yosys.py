@@ -56,6 +56,7 @@ def candidate(number: int, accuracy: float, lut: float) -> Candidate:
     return Candidate(Recipe(layers={f"fc{number}": LayerRecipe()}), accuracy, 0, number, lut, 100)
 
 
+@pytest.mark.slow
 def test_candidate_is_synthesised_once(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     each = narrowest(search)
     found = yosys_lut(search, each)

@@ -4,7 +4,7 @@ import pytest
 from fuzz_check import check
 from networks import random_graphs
 
-COMPARED = 190
+COMPARED = 90
 """Graphs of each kind, of those that are not refused."""
 
 
