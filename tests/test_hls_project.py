@@ -120,7 +120,8 @@ def codes(form: Format, shape: tuple[int, ...]) -> Integers:
     return np.concatenate([every, RANDOM.choice(values, (64, *shape))])
 
 
-@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+# In parallel the operations meet each other in test_fuzz_csim, too; alone they take a minute
+@pytest.mark.parametrize("io_type", [pytest.param("io_parallel", marks=pytest.mark.slow), "io_stream"])
 def test_project_gives_the_integers_of_its_program(io_type: str, tmp_path: Path) -> None:
     for name, (shape, form, operations) in CASES.items():
         program = Program((Input("x", "", shape, form), *operations))

@@ -16,9 +16,11 @@ from bitwright.hls.target import Target
 
 INPUTS = 60
 STREAMED = ("cnn", "mobilenet", "resnet", "unet")
+SLOW = ("unet", "series_cnn")
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NEWCOMERS]
 
 
-@pytest.mark.parametrize("name", NEWCOMERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_newcomers_network_is_exact_at_every_level(name: str, tmp_path: Path) -> None:
     newcomer = NEWCOMERS[name]()
     target = Target(io_type="io_stream" if name in STREAMED else "io_parallel")
