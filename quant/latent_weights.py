@@ -9,7 +9,7 @@ from bitwright.quant.accumulator_aware import keep_within, limit_of
 from bitwright.quant.quantizer_scale import most_code
 
 WEIGHTED = (nn.Linear, nn.Conv2d)
-"""Layers with weights; asking every module of a network for them would take a tenth of a small network's step."""
+"""Layers with weights; asking every module of a network for them takes time at each step."""
 
 
 def clip_latent_weights(network: nn.Module) -> None:
