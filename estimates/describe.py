@@ -15,6 +15,7 @@ from bitwright.export.operations import (
     Flatten,
     Linear,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -77,7 +78,7 @@ def _layer(operation: Operation, program: Program, precision: Precision, speed: 
             height, width, _ = program.tensors[operation.source].shape
             window = prod(operation.kernel), operation.kernel[0]
             return Pool(operation.name, *window, positions, height * width, width, channels, bits)
-        case Requantize() | MultiplyAdd() | Affine() | Threshold() | Table() | Add():
+        case Requantize() | MultiplyAdd() | Affine() | Threshold() | Table() | Add() | Multiply():
             return _elementwise(operation, program, precision, speed)
         case _:
             kind = type(operation).__name__.lower()
@@ -138,7 +139,7 @@ def _matrix(operation: Linear, program: Program, precision: Precision) -> Matrix
 
 
 def _elementwise(
-    operation: Requantize | MultiplyAdd | Affine | Threshold | Table | Add,
+    operation: Requantize | MultiplyAdd | Affine | Threshold | Table | Add | Multiply,
     program: Program,
     precision: Precision,
     speed: Speed,
@@ -178,5 +179,8 @@ def _elementwise(
             return Elementwise(*place, 0.0, table_bits=size, constant_bits=size)
         case Add():
             return Elementwise(*place, float(adder_lut(bits)), additions=values)
+        case Multiply():
+            product = product_cells(given, precision[operation.right]["result"].width, speed)
+            return Elementwise(*place, product.lut, product.dsp, multiplications=values)
         case Requantize():
             return Elementwise(*place, float(CAST_LUT_PER_BIT * given))

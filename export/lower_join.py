@@ -1,4 +1,4 @@
-"""Rule: sums of two tensors that the network computes, brought to one grid of integers."""
+"""Rule: two tensors that the network computes; their sum is brought to one grid of integers."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -11,6 +11,8 @@ from bitwright.export.elementwise import Elementwise, Pair
 from bitwright.export.layer_names import layer_name, unique_name
 from bitwright.export.line import Doubles, Line
 from bitwright.export.lower_arrange import arranged, as_image
+from bitwright.export.lower_multiply import multiply_branches
+from bitwright.export.lower_numbers import widened
 from bitwright.export.lower_state import (
     FINEST_BITS,
     LoweringState,
@@ -18,10 +20,9 @@ from bitwright.export.lower_state import (
     channel_array,
 )
 from bitwright.export.lowered import Branch, Lowered, Sum
-from bitwright.export.operations import Add, Affine, Integers, Threshold
+from bitwright.export.operations import Add, Affine, Integers
 from bitwright.export.quantizer import is_power_of_two
-from bitwright.quant.bipolar import Bipolar
-from bitwright.quant.fixed_point import format_of, fractional_bits
+from bitwright.quant.fixed_point import fractional_bits
 
 LINES = ("Mul", "Div", "Add", "Sub", "RSub", "Neg", "BatchNormalization")
 """Steps that are lines."""
@@ -37,22 +38,27 @@ MOST_PARTS = 64
 
 
 def lower_join(state: LoweringState, node: NodeProto) -> None:
-    """Add or subtract two branches; multiply or divide two functions of one tensor."""
+    """Add, subtract or multiply two branches; combine two functions of one tensor."""
     left, right = state.source(node, 0), state.source(node, 1)
     if left.operation == right.operation and np.array_equal(left.layout, right.layout):
         pair = Pair(node.op_type, left.steps, right.steps)  # type: ignore[arg-type]
         state.tensors[node.output[0]] = replace(left, steps=(pair,))
         return
-    if node.op_type not in ("Add", "Sub"):
+    if node.op_type not in ("Add", "Sub", "Mul"):
         raise RefusalError(
-            f"two computed tensors must be added, not combined by {node.op_type}", "use Add, or a constant"
+            f"two computed tensors must be added or multiplied, not combined by {node.op_type}", "divide by a constant"
         )
+    if node.op_type == "Mul":
+        left, right = state.settled(node, 0), state.settled(node, 1)
     if left.shape != right.shape:
         raise RefusalError(f"branches must be of one shape, not {left.shape} and {right.shape}", "reshape one")
     if not np.array_equal(left.layout, right.layout) or state.tensor(left).shape != state.tensor(right).shape:
         left, right = (_in_order(state, source) for source in (left, right))
     name = layer_name(node, state.names)
-    state.tensors[node.output[0]] = add_branches(state, name, left, right, negative=node.op_type == "Sub")
+    if node.op_type == "Mul":
+        state.tensors[node.output[0]] = multiply_branches(state, name, left, right)
+    else:
+        state.tensors[node.output[0]] = add_branches(state, name, left, right, negative=node.op_type == "Sub")
 
 
 def add_branches(state: LoweringState, name: str, left: Lowered, right: Lowered, *, negative: bool = False) -> Lowered:
@@ -199,26 +205,3 @@ def _scaled(
         return source.operation  # the sum shifts by itself
     scaled = unique_name(f"{name}_{source.operation}", state.names)
     return state.add(Affine(scaled, source.operation, factor, offset, fractional))
-
-
-def widened(state: LoweringState, source: Lowered) -> Lowered:
-    """Bring +1 and -1 from one bit into two, -1, 0 and +1: sums and padding know no wires."""
-    tensor = state.tensor(source)
-    if not isinstance(tensor.format, Bipolar):
-        return source
-    name = unique_name(f"{source.operation}_padded", state.names)
-    channels = tensor.shape[-1]
-    both = np.ones((channels, 2), np.int64)  # +1 reaches both thresholds, -1 none
-    form = format_of(1.0, 2, signed=True, narrow=True)
-    return replace(source, operation=state.add(Threshold(name, source.operation, both, np.ones(channels, bool), form)))
-
-
-def without_zero_point(state: LoweringState, source: Lowered) -> Lowered:
-    """Subtract the zero point from the codes: padding is zero."""
-    if not source.zero_point:
-        return source
-    tensor = state.tensor(source)
-    channels, name = tensor.shape[-1], unique_name(f"{source.operation}_centred", state.names)
-    ones = np.ones(channels, np.int64)
-    affine = Affine(name, source.operation, ones, -source.zero_point * ones, tensor.format.fractional)
-    return replace(source, operation=state.add(affine), zero_point=0)

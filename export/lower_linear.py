@@ -8,7 +8,7 @@ from onnx import NodeProto
 from bitwright.export.constants import QuantizedConstant
 from bitwright.export.layout import identity
 from bitwright.export.lower_arrange import arranged, as_image, as_vector, image_layout
-from bitwright.export.lower_join import widened, without_zero_point
+from bitwright.export.lower_numbers import widened, without_zero_point
 from bitwright.export.lower_pool import padding, pair, refuse_auto_pad
 from bitwright.export.lower_products import add_layer
 from bitwright.export.lower_state import LoweringState, RefusalError, attributes_of

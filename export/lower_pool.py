@@ -9,7 +9,7 @@ from bitwright.export.accumulator import UNIT_ROUNDOFF
 from bitwright.export.elementwise import Elementwise, direction_after
 from bitwright.export.layer_names import layer_name, unique_name
 from bitwright.export.lower_arrange import as_image, as_vector, image_layout
-from bitwright.export.lower_join import widened, without_zero_point
+from bitwright.export.lower_numbers import widened, without_zero_point
 from bitwright.export.lower_state import LoweringState, RefusalError, attributes_of, channel_array
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Affine, DepthwiseConv2d, MaxPool2d

@@ -10,7 +10,7 @@ from bitwright.export.layer_names import layer_name
 from bitwright.export.layout import axes_of
 from bitwright.export.line import Doubles
 from bitwright.export.lower_arrange import arranged, as_image, image_layout
-from bitwright.export.lower_join import widened, without_zero_point
+from bitwright.export.lower_numbers import widened, without_zero_point
 from bitwright.export.lower_state import LoweringState, RefusalError, attributes_of
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Concat, Upsample

@@ -8,7 +8,8 @@ from bitwright.export.accumulator import Accumulator
 from bitwright.export.activation import MOST_ENTRIES, Activation, lower_activation
 from bitwright.export.elementwise import after
 from bitwright.export.layer_names import unique_name
-from bitwright.export.lower_join import joined, widened
+from bitwright.export.lower_join import joined
+from bitwright.export.lower_numbers import widened
 from bitwright.export.lower_state import FINEST_BITS, LoweringState
 from bitwright.export.lower_sum_channels import Channels, kinds_of_channels
 from bitwright.export.lowered import Lowered, Sum

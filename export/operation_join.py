@@ -1,4 +1,4 @@
-"""Operations on two tensors: sums of branches, and channels put side by side."""
+"""Operations on two tensors: sums and products of branches, and channels put side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bitwright.quant.fixed_point import smallest_format
 
 @dataclass(frozen=True, eq=False)
 class Join(Operation):
-    """What both share: two sources, brought to the finer of their binary points.
+    """What they share: two sources.
 
     Args:
         left: Name of the operation whose result is taken first.
@@ -37,7 +37,7 @@ def _shifts(formats: Sequence[Format]) -> tuple[int, list[int]]:
 
 @dataclass(frozen=True, eq=False)
 class Add(Join):
-    """The sum of two tensors of one shape."""
+    """The sum of two tensors of one shape, brought to the finer of their binary points."""
 
     def result(self, sources: Sequence[Tensor]) -> Tensor:
         """Return the sum's interval, and the narrowest format that holds it."""
@@ -57,8 +57,34 @@ class Add(Join):
 
 
 @dataclass(frozen=True, eq=False)
+class Multiply(Join):
+    """The product of two tensors of one shape, value by value: a gate, where one of them is 0 or 1.
+
+    >>> from bitwright.quant.fixed_point import FixedPoint
+    >>> gate, sums = FixedPoint(1, 1, signed=False), FixedPoint(4, 3)
+    >>> Multiply("gated", "gate", "sums").compute([np.array([[0, 1]]), np.array([[5, -8]])], [gate, sums])
+    array([[ 0, -8]])
+    """
+
+    def result(self, sources: Sequence[Tensor]) -> Tensor:
+        """Return the interval of the corners' products, and the narrowest format that holds it."""
+        left, right = (source.interval for source in sources)
+        corners = [a * b for a in (left.lowest, left.highest) for b in (right.lowest, right.highest)]
+        interval = Interval(np.minimum.reduce(corners), np.maximum.reduce(corners))
+        fractional = sum(source.format.fractional for source in sources)
+        return Tensor(sources[0].shape, smallest_format(*interval.ends, fractional=fractional), interval)
+
+    def compute(self, codes: Sequence[Integers], formats: Sequence[Format]) -> Integers:
+        """Multiply."""
+        return codes[0] * codes[1]
+
+
+@dataclass(frozen=True, eq=False)
 class Concat(Join):
-    """The channels of two tensors side by side: ``(N, ..., A)`` and ``(N, ..., B)`` to ``(N, ..., A + B)``."""
+    """The channels of two tensors side by side: ``(N, ..., A)`` and ``(N, ..., B)`` to ``(N, ..., A + B)``.
+
+    Both are brought to the finer of their binary points.
+    """
 
     def result(self, sources: Sequence[Tensor]) -> Tensor:
         """Return both intervals side by side."""

@@ -13,7 +13,7 @@ integers or partial sums need more than float32's 24 bits.
 | `Affine` | `Cast` to double, `Mul` and `Add` of whole numbers, `Mul` by the step [`Cast`] |
 | `Threshold` | [`Mul` by +1 and -1] `MultiThreshold` [`Cast`] |
 | `Table` | `Mul`, `Sub`, `Cast` to whole numbers, `Gather`, and `Quant` or `BipolarQuant` |
-| `Add`, `Concat` | [`Cast`s] `Add`, `Concat` [`Cast`] |
+| `Add`, `Multiply`, `Concat` | [`Cast`s] `Add`, `Mul`, `Concat` [`Cast`] |
 | `Flatten`, `Reshape`, `Transpose` | of the same name |
 | `Upsample` | `Resize` |
 | `Dense`, `Conv2d`, `DepthwiseConv2d` on float64 | as `program_file_linear` says: `MatMul` of gathered windows |

@@ -19,6 +19,7 @@ from bitwright.export.operations import (
     Input,
     Integers,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -138,7 +139,7 @@ class _Reader:
                 return self.double_linear(name)
             case "Add" | "MatMul" | "Conv" if has & {"weight", "depthwise"}:
                 return self.linear(name, node, flags)
-            case "Cast" | "Add" | "Concat":
+            case "Cast" | "Add" | "Mul" | "Concat":
                 return self.join(name, node)
             case "MaxPool":
                 return MaxPool2d(name, source, tuple(flags["kernel_shape"]), tuple(flags["strides"]))
@@ -258,12 +259,13 @@ class _Reader:
         if node.op_type == "Cast":
             node = self.nodes[node.input[0]]
         left, right = (self.nodes[source].input[0] if "." in source else source for source in node.input)
-        if node.op_type not in ("Add", "Concat"):
-            raise KeyError(node.op_type)
-        return (Add if node.op_type == "Add" else Concat)(name, left, right)
+        return JOINS[node.op_type](name, left, right)
 
 
 ONE = np.ones(1, np.int64)
+
+JOINS = {"Add": Add, "Mul": Multiply, "Concat": Concat}
+"""Operations of two sources, by their node."""
 
 PARTS = ("entries", "multiplier", "thresholds", "weight", "depthwise")
 """Constants that tell what a node is a part of."""

@@ -14,6 +14,7 @@ from bitwright.export.operations import (
     Input,
     Linear,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -73,7 +74,7 @@ def _write_operation(writer: GraphWriter, operation: Operation) -> None:
     match operation:
         case Input():
             writer.quantize(SOURCE, operation)
-        case Add() | Concat():
+        case Add() | Multiply() | Concat():
             _write_join(writer, operation)
         case MultiplyAdd():
             _write_multiply_add(writer, operation)
@@ -226,7 +227,7 @@ def _write_table(writer: GraphWriter, operation: Table) -> None:
     writer.quantize(f"{name}.entry", operation)
 
 
-def _write_join(writer: GraphWriter, operation: Add | Concat) -> None:
+def _write_join(writer: GraphWriter, operation: Add | Multiply | Concat) -> None:
     name = operation.name
     kinds = [writer.kind(tensor) for tensor in (*operation.sources, name)]
     kind = DOUBLE if DOUBLE in kinds else SINGLE
@@ -236,9 +237,12 @@ def _write_join(writer: GraphWriter, operation: Add | Concat) -> None:
     ]
     narrows = kind != kinds[-1]
     result = writer.value(f"{name}.wide", writer.tensor(name).shape, kind) if narrows else name
-    if isinstance(operation, Add):
-        writer.node("Add", sources, result)
-    else:
-        writer.node("Concat", sources, result, axis=len(writer.tensor(name).shape))
+    match operation:
+        case Concat():
+            writer.node("Concat", sources, result, axis=len(writer.tensor(name).shape))
+        case Multiply():
+            writer.node("Mul", sources, result)
+        case Add():
+            writer.node("Add", sources, result)
     if narrows:
         writer.node("Cast", [result], name, to=kinds[-1])

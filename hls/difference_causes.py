@@ -11,9 +11,10 @@ from typing import get_args
 import numpy as np
 
 from bitwright.export.operations import (
+    Add,
     Affine,
+    Concat,
     Integers,
-    Join,
     Linear,
     MaxPool2d,
     MultiplyAdd,
@@ -236,7 +237,7 @@ def _scaled(layer: DifferingLayer) -> Hypotheses:
             case Affine():
                 products = shift_round(layer.expected - operation.offset, -exponent, "AP_TRN")
                 yield "scale", f"multipliers are {times}, the offset is not", products + operation.offset
-            case Join():
+            case Add() | Concat():  # of a product, a factor's scale is the whole's
                 for side in (0, 1):
                     left, right = layer.aligned()
                     if side:

@@ -10,6 +10,7 @@ from bitwright.export.operations import (
     Input,
     Linear,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -91,9 +92,9 @@ def _layer(operation: Operation, program: Program, precision: Precision, target:
             return threshold_layer_of(operation, program, precision[operation.name]["result"], types)
         case Table():
             return table_layer_of(operation, program, types)
-        case Add():
+        case Add() | Multiply():
             refuse_bits(operation, program)
-            return Layer({"class_name": "Merge", "op": "add"}, result)
+            return Layer({"class_name": "Merge", "op": type(operation).__name__.lower()}, result)
         case Concat():
             return concat_layer(operation, program, types)
         case Reshape():

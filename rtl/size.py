@@ -11,6 +11,7 @@ from bitwright.export.operations import (
     Integers,
     Linear,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -88,6 +89,9 @@ def _lut(operation: Operation, sources: list[Tensor], result: Tensor) -> float:
             return float(values * width * 2**size)
         case Add():
             return float(values * width)
+        case Multiply():
+            narrow, wide = sorted(source.format.width for source in sources)
+            return float(values * (narrow * wide / 2 + (narrow - 1) * wide))  # a selection a bit, and their sum
         case _:
             return 0.0
 

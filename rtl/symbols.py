@@ -164,6 +164,35 @@ def times(symbol: Symbol, factor: int) -> Symbol:
     return product
 
 
+def product(symbol: Symbol, other: Symbol) -> Symbol:
+    """Return the product of two values: for each bit of the narrower one the other, or 0.
+
+    Raises:
+        ValueError: If one is known and too large.
+    """
+    if isinstance(symbol, int):
+        symbol, other = other, symbol
+    if isinstance(other, int):
+        return times(symbol, other)
+    if _width(symbol) > _width(other):
+        symbol, other = other, symbol
+    lowest, _ = ends(symbol)
+    bits = _width(symbol)
+    total: Symbol = 0
+    for place in range(bits):
+        worth = -(1 << place) if lowest < 0 and place == bits - 1 else 1 << place
+        bit = low_bits(floor_shift(symbol, place), 1)
+        kept = _selected(plus(bit, -1), 0, other, (min(0, ends(other)[0]), max(0, ends(other)[1])))
+        total = plus(total, times(known(kept), worth))
+    return total
+
+
+def _width(symbol: Symbol) -> int:
+    """Return the bits of two's complement that hold a value, its sign's included where it has one."""
+    lowest, highest = ends(symbol)
+    return max(_magnitude_bits(lowest), _magnitude_bits(highest)) + (lowest < 0)
+
+
 def at_least(symbol: Symbol, threshold: int) -> Symbol:
     """Return whether a value reaches a threshold, 1 or 0."""
     lowest, highest = ends(symbol)

@@ -22,6 +22,7 @@ from bitwright.export.operations import (
     Input,
     Integers,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -49,6 +50,7 @@ from bitwright.rtl.symbols import (
     larger,
     looked_up,
     plus,
+    product,
     refuse_large_weights,
     shift_round_half_even,
     times,
@@ -325,6 +327,10 @@ def _add(operation: Add, sources: Sequence[Wires]) -> Symbols:
     return each(plus, *_aligned(sources))
 
 
+def _multiply(operation: Multiply, sources: Sequence[Wires]) -> Symbols:
+    return each(product, *(wires.codes for wires in sources))
+
+
 def _concat(operation: Concat, sources: Sequence[Wires]) -> Symbols:
     parts = [wires.symbols for wires in sources] if all(w.is_bits for w in sources) else _aligned(sources)
     return np.concatenate(parts, axis=-1)
@@ -339,6 +345,7 @@ RULES: dict[type[Operation], Callable[..., Symbols]] = {
     DepthwiseConv2d: _depthwise,
     Flatten: _move,
     MaxPool2d: _max_pool,
+    Multiply: _multiply,
     MultiplyAdd: _multiply_add,
     Requantize: _requantize,
     Reshape: _move,

@@ -431,9 +431,9 @@ class RandomGraph:
     # Two branches
 
     def _join(self) -> None:
-        """Add or put side by side two branches of one tensor."""
+        """Add, multiply or put side by side two branches of one tensor."""
         trunk = self._at
-        how = self._one_of(["Add", "Concat", "Sub"])
+        how = self._one_of(["Add", "Concat", "Sub", "Mul"])
         self._weighted(same=True)
         if self._coin() or not self._at.settled:
             self._quantize()
@@ -455,7 +455,8 @@ class RandomGraph:
             if self._seldom():
                 return
         else:
-            self._add(f"{how} ({names})", spread=spread * 1.4, grid=None, settled=False)
+            wider = left.spread * right.spread if how == "Mul" else spread * 1.4
+            self._add(f"{how} ({names})", spread=wider, grid=None, settled=False)
             if self._seldom():
                 self._elementwise()
         self._quantize()

@@ -15,6 +15,7 @@ from bitwright.export.operations import (
     Input,
     Integers,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -81,7 +82,7 @@ def _table(form: Format) -> Program:
     return _of(VECTOR, SIGNED, Table("act", "x", entries, -8, form))
 
 
-def _join(kind: type[Add] | type[Concat]) -> Program:
+def _join(kind: type[Add] | type[Multiply] | type[Concat]) -> Program:
     first = Requantize("a", "x", FixedPoint(3, 3, rounding="AP_RND_CONV", overflow="AP_SAT"))
     second = Requantize("b", "x", FixedPoint(3, 1, rounding="AP_RND_CONV", overflow="AP_SAT"))
     return _of(VECTOR, SIGNED, first, second, kind("join", "a", "b"))
@@ -161,6 +162,13 @@ PROGRAMS: dict[str, Callable[[], Program]] = {
         VECTOR, SIGNED, Affine("a", "x", np.array([1, -1, 2, -6, 5, 3]), np.array([0, 1, -2, 30, 0, 7]), 2)
     ),
     "sum of branches": lambda: _join(Add),
+    "product of branches": lambda: _join(Multiply),
+    "gate": lambda: _of(
+        VECTOR,
+        SIGNED,
+        Threshold("bits", "x", _weights(6, 1), np.array([True, False] * 3), FixedPoint(1, 1, signed=False)),
+        Multiply("gated", "x", "bits"),
+    ),
     "branches side by side": lambda: _join(Concat),
     "bits side by side": lambda: _bits(Flatten("f", "x"), Concat("join", "f", "f")),
     "flattening": lambda: _of(IMAGE, SIGNED, Flatten("f", "x")),

@@ -19,15 +19,24 @@ JOINS: dict[str, Refusal] = {
         "join (Add): branches must be of one shape, not (2, 4, 4) and (2, 1, 1); reshape one",
         PIXELS,
     ),
-    "product of two tensors": dense_case(
-        f"{INPUT} {FEWER} [join] a = Mul (q, p) {LAST}",
-        "join (Mul): two computed tensors must be added, not combined by Mul; use Add, or a constant",
+    "product of what is bent": dense_case(
+        f"{INPUT} {FEWER} r = Relu (p) [join] a = Mul (q, r) {LAST}",
+        "join (Mul): input must be an accumulator or quantised, not the result of Relu; put a quantiser between, or "
+        "this node before the elementwise operations",
         IN,
         IN,
     ),
+    "product with a sum on unequal scales": dense_case(
+        f"{INPUT} {FEWER} r = Quant (p, t, zero, four) s = Add (r, q) [join] a = Mul (q, s) {LAST}",
+        "join (Mul): factors must each lie on one grid, not be a sum of branches of unequal scales; quantise the sum "
+        "before the product",
+        IN,
+        IN,
+        t=0.3,
+    ),
     "quotient of two tensors": dense_case(
         f"{INPUT} {FEWER} [join] a = Div (q, p) {LAST}",
-        "join (Div): two computed tensors must be added, not combined by Div; use Add, or a constant",
+        "join (Div): two computed tensors must be added or multiplied, not combined by Div; divide by a constant",
         IN,
         IN,
     ),

@@ -24,6 +24,7 @@ from bitwright.export.operations import (
     Interval,
     Linear,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -342,6 +343,23 @@ def test_add_brings_both_to_the_finer_grid(left: tuple[FixedPoint, int], right: 
         (left[0].lowest << finest - left[0].fractional) + (right[0].lowest << finest - right[0].fractional),
         (left[0].highest << finest - left[0].fractional) + (right[0].highest << finest - right[0].fractional),
     )
+
+
+@given(
+    left=st.builds(FixedPoint, st.integers(1, 9), st.integers(-3, 9), st.booleans()),
+    right=st.builds(FixedPoint, st.integers(1, 9), st.integers(-3, 9), st.booleans()),
+)
+def test_product_holds_every_pair_of_codes_and_no_more(left: FixedPoint, right: FixedPoint) -> None:
+    tensors = [Tensor((1,), form, Interval.of_format(form, 1)) for form in (left, right)]
+    result = Multiply("product", "a", "b").result(tensors)
+    worths = [[Fraction(code) / 2**form.fractional for code in (form.lowest, form.highest)] for form in (left, right)]
+    products = [a * b * 2**result.format.fractional for a in worths[0] for b in worths[1]]
+    assert result.interval.ends == (min(products), max(products))
+    assert isinstance(result.format, FixedPoint)
+    assert result.format.holds(*result.interval.ends)
+    pairs = np.meshgrid(*(np.arange(form.lowest, form.highest + 1) for form in (left, right)))
+    codes = Multiply("product", "a", "b").compute([p.reshape(-1, 1) for p in pairs], [left, right])
+    assert codes.ravel().tolist() == [a * b for a, b in zip(*(p.ravel().tolist() for p in pairs), strict=True)]
 
 
 def test_concatenated_bits_stay_bits() -> None:

@@ -28,6 +28,7 @@ from bitwright.export.operations import (
     Integers,
     Linear,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -199,8 +200,14 @@ def draw_move(draw: Draw, rng: np.random.Generator, name: str, source: str, tens
 
 def draw_join(draw: Draw, rng: np.random.Generator, name: str, source: str, tensors: dict[str, Tensor]) -> Operation:
     shape = tensors[source].shape
-    if draw(st.booleans()):
-        return Add(name, source, draw(st.sampled_from([n for n, t in tensors.items() if t.shape == shape])))
+    kind = draw(st.sampled_from([Add, Multiply, Concat]))
+    if kind is not Concat:
+        # Products of products would soon leave float64's 53 bits
+        alike = [n for n, t in tensors.items() if t.shape == shape]
+        narrow = [n for n in alike if tensors[n].format.width + tensors[source].format.width <= 48]
+        if kind is Add or not narrow:
+            return Add(name, source, draw(st.sampled_from(alike)))
+        return Multiply(name, source, draw(st.sampled_from(narrow)))
     return Concat(name, source, draw(st.sampled_from([n for n, t in tensors.items() if t.shape[:-1] == shape[:-1]])))
 
 

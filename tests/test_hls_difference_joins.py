@@ -8,7 +8,8 @@ from difference_networks import CODES, JOINED, TRACES, difference_of, difference
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bitwright.export.operations import Integers
+from bitwright.export.operations import Input, Integers, Multiply, Threshold
+from bitwright.export.program import Program
 from bitwright.hls.difference import first_difference
 from bitwright.quant.fixed_point import FixedPoint
 
@@ -59,6 +60,24 @@ def test_scale_of_one_branch_of_a_sum_is_found(exponent: int) -> None:
         "scale",
         f"values of scaled are 2**{exponent} times what they should be",
     )
+
+
+def test_scale_of_a_product_is_found() -> None:
+    code, gate = FixedPoint(4, 2), FixedPoint(1, 1, signed=False)
+    program = Program(
+        (
+            Input("x", "", (3,), code),
+            Threshold("gate", "x", np.array([[1], [-2], [0]]), np.ones(3, bool), gate),
+            Multiply("gated", "gate", "x"),
+        )
+    )
+    codes = np.arange(-8, 8)[:, None] + np.zeros(3, np.int64)
+    kept = dict(program.trace(codes))["gated"]
+    assert first_difference(program, {"gated": kept}, codes) is None
+    difference = first_difference(program, {"gated": kept >> 1}, codes)
+    assert difference is not None
+    assert (difference.layer, difference.cause) == ("gated", "scale")
+    assert difference.detail == "values are 2**-1 times what they should be"
 
 
 @given(field=st.sampled_from(["multiplier", "offset"]), channel=st.integers(0, 1), by=st.integers(-20, 20).filter(bool))

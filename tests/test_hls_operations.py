@@ -20,6 +20,7 @@ from bitwright.export.operations import (
     Input,
     Integers,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -81,6 +82,7 @@ PROGRAMS = {
                 "dw", "x", integers(-8, 7, 3, 2, 3), FixedPoint(4, 1), bias=integers(-9, 9, 3), padding=(1, 0, 1, 1)
             ),
             Add("sum", "affine", "dw"),
+            Multiply("product", "affine", "dw"),
             depthwise("average", "sum", np.ones((2, 3, 3), np.int64), ONE, stride=(2, 3)),
             Table("table", "x", integers(-8, 7, 16), -8, format_of(0.5, 4, signed=True)),
             MaxPool2d("pool", "table", (2, 3), (2, 3)),
@@ -156,6 +158,8 @@ PROGRAMS = {
             Affine("finer", "x", np.full(6, 8), np.zeros(6, np.int64), 6),
             Table("table", "x", integers(0, 15, 32), -16, format_of(0.25, 4, signed=False)),
             Add("sum", "affine", "table"),
+            Threshold("gate", "x", integers(-8, 7, 6, 1), np.array([True, False] * 3), ONE),
+            Multiply("gated", "gate", "sum"),
             Concat("both", "sum", "x"),
             Table("signs", "x", signs(32), -16, BIT),
             Concat("bits", "signs", "signs"),
@@ -269,6 +273,11 @@ REFUSED: dict[str, tuple[Format, tuple[Operation, ...], str]] = {
         BIT,
         (Add("op", "x", "x"),),
         f"op: source of Add must be numbers, not the one-bit x, whose wire is 0 for -1; {NUMBERS}",
+    ),
+    "product of bits": (
+        BIT,
+        (Multiply("op", "x", "x"),),
+        f"op: source of Multiply must be numbers, not the one-bit x, whose wire is 0 for -1; {NUMBERS}",
     ),
     "depthwise of bits": (
         BIT,
