@@ -18,7 +18,7 @@ RUN        = "$(EXPERIMENT)" --runs-dir "$(RUNS_DIR)" $(foreach s,$(SET),--set '
 ARGS       = $(RUN) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install train export hls calibrate search compare verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-fold bench-packing bench-accuracy bench-calibration bench-estimate bench-packed rtl synth clean
+.PHONY: help install train export hls calibrate search compare verify diff doctor check test test-all fuzz bench bench-cnv bench-rtl bench-fold bench-packing bench-accuracy bench-calibration bench-estimate bench-packed bench-published rtl synth clean
 
 help: ## Show the targets and the variables
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F '\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -127,6 +127,9 @@ bench-calibration: $(INSTALLED) ## Calibration beside training, LeNet-5, three s
 
 bench-estimate: $(INSTALLED) ## Measure estimates against vendor reports; with runs: BENCH_RUNS="runs/x" against alkaid and Yosys
 	$(BIN)/python -m bitwright.cli.benchmark_estimate $(BENCH_RUNS)
+
+bench-published: $(INSTALLED) ## RTL beside a published hls4ml project of the same network (BENCH="PROJECT_FOLDER --inputs jets")
+	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_published $(BENCH)
 
 clean: ## Delete caches and build outputs; runs and the environment stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

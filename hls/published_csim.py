@@ -22,7 +22,9 @@ KERNEL = """
 """What hls4ml 1.0 and later write into the configuration of a dense layer of the Latency strategy."""
 
 
-def run_published(folder: Path, project: PublishedProject, values: NDArray[np.float64], scratch: Path) -> NDArray[np.float64]:
+def run_published(
+    folder: Path, project: PublishedProject, values: NDArray[np.float64], scratch: Path
+) -> NDArray[np.float64]:
     """Return the values before the softmax ``(N, outputs)`` that a project's own C++ computes.
 
     The weights are those of its headers, which synthesis reads. Headers of hls4ml and of the number types are the

@@ -189,8 +189,8 @@ class _Reader:
                     softmax = True
                 case function:
                     raise ValueError(
-                        f"{self.source}: layers must be dense, each with a ReLU or none, and a softmax, not {function}; "
-                        "only such networks can be read"
+                        f"{self.source}: layers must be dense, each with a ReLU or none, and a softmax, not "
+                        f"{function}; only such networks can be read"
                     )
         if not layers:
             raise ValueError(f"{self.source}: network must have a dense layer, not none; it is of another kind")
