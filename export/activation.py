@@ -22,6 +22,12 @@ MOST_ENTRIES = 1 << 14
 """Of a table."""
 
 
+MANY_COMPARATORS = 16
+"""Beyond which a table of all codes is less logic, in a LUT's terms, where there are at most 2**8 codes."""
+
+SMALL_TABLE_BITS = 8
+
+
 @dataclass(frozen=True, eq=False)
 class Activation:
     """A lowered activation.
@@ -48,8 +54,8 @@ def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuanti
     2. One comparator, or up to three: `Threshold`.
     3. One multiplier and one adder: `MultiplyAdd`, with the fewest bits that agree. Sums that float32 does not decide
        anyway may take the side that lies on the line.
-    4. As many comparators as it takes: `Threshold`.
-    5. A table, where the function rises and falls: `Table`.
+    4. A table, where the function rises and falls, or where it would take many comparators on few bits: `Table`.
+    5. As many comparators as it takes: `Threshold`.
 
     Raises:
         ValueError: If a value is not a number, or no operation is exact.
@@ -74,6 +80,8 @@ def lower_activation(name: str, source: Accumulator, quantizer: ActivationQuanti
         finer = _cheapest(name, line, quantizer, fine_steps)
         if isinstance(finer, MultiplyAdd) and (fine_steps.rising == steps.rising).all() and doubt.allow(fine_steps):
             operation = finer
+    if isinstance(operation, Threshold) and _is_better_tabulated(operation, source, quantizer):
+        return _table(name, source, quantizer)
     interval = source.interval
     sums = int(((interval.highest - interval.lowest) // interval.stride + 1).sum())
     return Activation(operation, doubt.undecided, doubt.ties, sums)
@@ -94,6 +102,16 @@ def _is_shift(source: Accumulator, quantizer: ActivationQuantizer) -> bool:
         and is_power_of_two(quantizer.uniform_scale)
         and 2.0**-100 < quantizer.uniform_scale < 2.0**100
     )
+
+
+def _is_better_tabulated(operation: Threshold, source: Accumulator, quantizer: ActivationQuantizer) -> bool:
+    """Return whether one small table serves all channels in the place of comparators whose count is many."""
+    comparators = operation.thresholds.shape[1]
+    few = comparators <= MANY_COMPARATORS or isinstance(source.format, Bipolar)
+    if few or source.format.width > SMALL_TABLE_BITS or source.noise.any():
+        return False
+    level, _ = levels_of(source, quantizer)
+    return source.is_uniform and same_levels(level, source)
 
 
 def _cheapest(name: str, source: Accumulator, quantizer: ActivationQuantizer, steps: StepFunction) -> Operation:

@@ -48,8 +48,6 @@ def lower_join(state: LoweringState, node: NodeProto) -> None:
         raise RefusalError(
             f"two computed tensors must be added or multiplied, not combined by {node.op_type}", "divide by a constant"
         )
-    if node.op_type == "Mul":
-        left, right = state.settled(node, 0), state.settled(node, 1)
     if left.shape != right.shape:
         raise RefusalError(f"branches must be of one shape, not {left.shape} and {right.shape}", "reshape one")
     if not np.array_equal(left.layout, right.layout) or state.tensor(left).shape != state.tensor(right).shape:

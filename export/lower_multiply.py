@@ -1,18 +1,27 @@
 """Rule: products of two tensors that the network computes, value by value; a gate is one whose factor is 0 or 1."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from bitwright.export.accumulator import UNIT_ROUNDOFF
+from bitwright.export.elementwise import after
+from bitwright.export.layer_names import unique_name
 from bitwright.export.line import Doubles
 from bitwright.export.lower_numbers import widened, without_zero_point
-from bitwright.export.lower_state import LoweringState, RefusalError, channel_array
+from bitwright.export.lower_state import LoweringState, RefusalError, channel_array, with_powers_of_two
 from bitwright.export.lowered import Lowered
-from bitwright.export.operations import Multiply
+from bitwright.export.operations import Multiply, Threshold
 from bitwright.export.quantizer import is_power_of_two
+from bitwright.quant.bipolar import Bipolar
+from bitwright.quant.fixed_point import FixedPoint
 
 
 def multiply_branches(state: LoweringState, name: str, left: Lowered, right: Lowered) -> Lowered:
-    """Return the product of two tensors of one layout, without steps: codes are multiplied, and so are scales.
+    """Return the product of two tensors of one layout: codes are multiplied, and so are scales.
+
+    1. A factor of one bit with steps that make it 0 and another number, as ``sign(x) / 2 + 1 / 2``, is a gate.
+    2. Any other factor has no steps.
 
     Where both scales are powers of two and no product reaches 2**24, float32's products are exact. Otherwise each is
     rounded once, and what its factors were off by is multiplied too.
@@ -24,7 +33,7 @@ def multiply_branches(state: LoweringState, name: str, left: Lowered, right: Low
                 "factors must each lie on one grid, not be a sum of branches of unequal scales",
                 "quantise the sum before the product",
             )
-        factors.append(without_zero_point(state, widened(state, factor)))
+        factors.append(_gate(state, factor) or without_zero_point(state, widened(state, _settled(factor))))
     operation = state.add(Multiply(name, *(factor.operation for factor in factors)))
     channels = len(state.tensor(operation).interval.lowest)
     scales, reaches, noises = zip(*(_size(state, factor, channels) for factor in factors), strict=True)
@@ -35,6 +44,34 @@ def multiply_branches(state: LoweringState, name: str, left: Lowered, right: Low
         noise = noise + UNIT_ROUNDOFF * (largest + noise)
     worth = np.asarray(scale[0]) if (scale == scale[0]).all() else scale
     return Lowered(operation, worth, factors[0].layout, noise=noise)
+
+
+def _settled(factor: Lowered) -> Lowered:
+    """Return a factor without steps but powers of two, which its scale takes."""
+    factor = with_powers_of_two(factor)
+    if factor.steps:
+        raise RefusalError(
+            f"factors must be accumulators or quantised, not the result of {factor.steps[-1].kind}",
+            "put a quantiser between",
+        )
+    return factor
+
+
+def _gate(state: LoweringState, factor: Lowered) -> Lowered | None:
+    """Return one bit that is 0 or 1, where a factor's bit and its steps are 0 and a number; else None."""
+    tensor = state.tensor(factor)
+    if not isinstance(tensor.format, Bipolar) or not factor.steps:
+        return None
+    channels = tensor.shape[-1]
+    codes = np.repeat([[-1], [1]], channels, axis=1)
+    low, high = after(np.asarray(codes * factor.scale, np.float32), factor.steps)
+    worth = (low + high).astype(np.float64)
+    if ((low != 0) == (high != 0)).any():
+        return None
+    bit = FixedPoint(1, 1, signed=False)
+    name = unique_name(f"{factor.operation}_gate", state.names)
+    gate = Threshold(name, factor.operation, np.where(high != 0, 1, 0)[:, None], np.asarray(high != 0), bit)
+    return replace(factor, operation=state.add(gate), scale=worth, steps=())
 
 
 def _size(state: LoweringState, factor: Lowered, channels: int) -> tuple[Doubles, Doubles, Doubles]:

@@ -7,6 +7,7 @@ from torch import nn
 from bitwright.models.autoencoder import Autoencoder
 from bitwright.models.cnn import CNN
 from bitwright.models.cnv import CNV
+from bitwright.models.fracbnn import FracBNN
 from bitwright.models.lenet5 import LeNet5
 from bitwright.models.mlp import MLP
 from bitwright.models.mobilenet_v2 import MobileNetV2
@@ -19,6 +20,7 @@ from bitwright.quant.recipe import LEFT_OUT, Recipe
 IMAGE_NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int, Recipe, ModelSettings], nn.Module]] = {
     "cnn": CNN,
     "cnv": CNV,
+    "fracbnn": FracBNN,
     "lenet5": LeNet5,
     "mobilenet_v2": MobileNetV2,
     "resnet20": ResNet,

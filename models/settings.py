@@ -10,7 +10,9 @@ FROZEN = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=Fals
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
-Kind = Literal["mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "mobilenet_v2"]
+Kind = Literal[
+    "mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "fracbnn", "mobilenet_v2"
+]
 
 IMAGE_SIDES: Mapping[Kind, tuple[int, ...]] = {
     "cnn": (8, 28, 32),
@@ -19,6 +21,7 @@ IMAGE_SIDES: Mapping[Kind, tuple[int, ...]] = {
     "vgg_small": (8, 28, 32),
     "resnet8": (8, 28, 32),
     "resnet20": (8, 28, 32),
+    "fracbnn": (8, 28, 32),
     "mobilenet_v2": (8, 28, 32),
 }
 """Rows and columns of the images that a network takes; the kinds left out take any input."""
@@ -60,8 +63,8 @@ class ModelSettings(BaseModel):
 
     kind: Kind = Field(
         "mlp",
-        description='"mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20" or '
-        '"mobilenet_v2".',
+        description='"mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "fracbnn" '
+        'or "mobilenet_v2".',
     )
     hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65536)], ...], Field(strict=False, min_length=1)] = Field(
         (64, 64, 64),

@@ -118,15 +118,16 @@ def activation(
     )
 
 
-def sign(gradient: SignGradientName = "clipped") -> nn.Module:
+def sign(gradient: SignGradientName = "clipped", *, scale: float = 1.0) -> nn.Module:
     """Return the binary activation: +1 where the input is not negative, else -1.
 
     Args:
         gradient: What training takes for its gradient (see `bitwright.quant.sign_gradient`). "clipped" is Brevitas'.
+        scale: What +1 is worth; a power of two.
 
     Source: Courbariaux et al., Binarized Neural Networks, arXiv:1602.02830.
     """
     settings: dict[str, Any] = {"act_quant": SignedBinaryActPerTensorConst}
     if gradient != "clipped":
         settings = {"act_quant": _SignAct, "sign_gradient_impl": with_gradient(gradient)}
-    return qnn.QuantIdentity(scaling_init=1.0, return_quant_tensor=True, **settings)
+    return qnn.QuantIdentity(scaling_init=scale, return_quant_tensor=True, **settings)

@@ -12,6 +12,7 @@ from bitwright.quant.brevitas_activations import (
 )
 from bitwright.quant.quantizer_scale import SMALLEST_SCALE
 from bitwright.quant.recipe import FLOAT, Recipe
+from bitwright.quant.values import values
 
 
 class Carried(nn.Module):
@@ -69,5 +70,4 @@ def added(quantizer: nn.Module, left: Any, right: Any) -> Tensor:  # noqa: ANN40
     tensor([2.])
     """
     # While the scale is still a statistic of the values, it is another one for each branch: plain tensors
-    left, right = (getattr(branch, "value", branch) for branch in (quantizer(left), quantizer(right)))
-    return left + right  # type: ignore[no-any-return]
+    return values(quantizer(left)) + values(quantizer(right))

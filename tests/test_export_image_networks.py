@@ -16,7 +16,7 @@ from bitwright.export.qonnx_file import load
 from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
 from bitwright.hls.target import Target
-from bitwright.models import mobilenet_v2
+from bitwright.models import fracbnn, mobilenet_v2
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.recipe import LayerRecipe, Recipe
 
@@ -26,16 +26,19 @@ RECIPES = {
     "ternary": Recipe(weight_bit_width=2, activation_bit_width=2),
     "binary": Recipe(weight_bit_width=1, activation_bit_width=1),
     "binary_ends_of_8": Recipe(weight_bit_width=1, activation_bit_width=1, **ENDS),
+    "fractional": Recipe(weight_bit_width=1, activation_bit_width=2, last_weight_bit_width=8),  # FracBNN's gates
 }
-MULTIPLIERS = {"vgg_small": 0.04, "resnet8": 0.25, "resnet20": 0.25, "mobilenet_v2": 0.25}
-IN_SHORT = [("vgg_small", "binary"), ("resnet8", "fixed"), ("mobilenet_v2", "binary")]
+MULTIPLIERS = {"vgg_small": 0.04, "resnet8": 0.25, "resnet20": 0.25, "fracbnn": 0.25, "mobilenet_v2": 0.25}
+IN_SHORT = [("vgg_small", "binary"), ("resnet8", "fixed"), ("fracbnn", "fractional"), ("mobilenet_v2", "binary")]
 AT_LENGTH = [(kind, recipe) for kind in MULTIPLIERS for recipe in RECIPES if (kind, recipe) not in IN_SHORT]
 SIMULATED = [(kind, recipe) for kind in MULTIPLIERS if kind != "resnet20" for recipe in ("fixed", "ternary", "binary")]
+SIMULATED.append(("fracbnn", "fractional"))
 
 
 @pytest.fixture(autouse=True)
 def few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give MobileNetV2 one block of each sort: without expansion, widened, added, with a stride."""
+    """Give MobileNetV2 one block of each sort: without expansion, widened, added, with a stride; FracBNN three."""
+    monkeypatch.setattr(fracbnn, "BLOCKS", 1)
     monkeypatch.setattr(mobilenet_v2, "STAGES", ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 1, 2)))
 
 

@@ -21,8 +21,7 @@ JOINS: dict[str, Refusal] = {
     ),
     "product of what is bent": dense_case(
         f"{INPUT} {FEWER} r = Relu (p) [join] a = Mul (q, r) {LAST}",
-        "join (Mul): input must be an accumulator or quantised, not the result of Relu; put a quantiser between, or "
-        "this node before the elementwise operations",
+        "join (Mul): factors must be accumulators or quantised, not the result of Relu; put a quantiser between",
         IN,
         IN,
     ),

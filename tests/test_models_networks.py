@@ -36,6 +36,7 @@ def parameters(network: nn.Module) -> int:
         ("vgg_small", (1, 8, 9)),
         ("resnet8", (3, 5, 7)),
         ("resnet20", (1, 4, 4)),
+        ("fracbnn", (1, 8, 8)),
         ("mobilenet_v2", (1, 8, 11)),
     ],
 )
@@ -154,7 +155,7 @@ def test_image_of_another_size_than_cnvs_is_refused() -> None:
         build(ModelSettings(kind="cnv"), FIXED, (1, 28, 28), 10)
 
 
-@pytest.mark.parametrize("kind", ["lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "mobilenet_v2"])
+@pytest.mark.parametrize("kind", ["lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "fracbnn", "mobilenet_v2"])
 def test_features_for_a_network_of_images_are_refused(kind: str) -> None:
     says = f"model.kind: input of {kind} must be images (C, H, W), not (16,); use kind = 'mlp'"
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
