@@ -50,11 +50,16 @@ class Observed:
 
 
 def check_float(description: NetworkDescription) -> None:
-    """Refuse a network that is quantised already.
+    """Refuse a network that is quantised already, or whose activations are bits in every form.
 
     Raises:
         ValueError: If it is.
     """
+    if description.model.kind == "fracbnn":
+        raise ValueError(
+            "model.kind: network must be one whose activations can be calibrated, not fracbnn, whose gates are trained; "
+            "train it at its widths"
+        )
     if not description.recipe.is_float:
         width = description.recipe.weight_bit_width
         raise ValueError(

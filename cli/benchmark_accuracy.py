@@ -92,7 +92,11 @@ def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> No
         OSError: If a file cannot be read or written.
     """
     run = run_of(config, seed, runs_dir)
-    experiment = read(CONFIGS / f"{config}.toml", [f"seed={seed}", f"name={run.path.name}"])
+    overrides = [f"seed={seed}", f"name={run.path.name}"]
+    named = read(CONFIGS / f"{config}.toml").train.teacher
+    if named:
+        overrides.append(f'train.teacher="{_teacher(named, runs_dir, data_dir)}"')
+    experiment = read(CONFIGS / f"{config}.toml", overrides)
     train(experiment, run, data_dir)
     export(experiment, run, data_dir)
     verdict = hls(experiment, run)
@@ -102,6 +106,13 @@ def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> No
             f"`bitwright diff {run.path}` says where"
         )
     note(f"{run.path.name}: {verdict.levels['program'].accuracy:.2%}, exact at {', '.join(verdict.levels)}")
+
+
+def _teacher(named: str, runs_dir: Path, data_dir: Path | None) -> Path:
+    """Train the run that an experiment names as its teacher, by its checkpoint in runs/; return the checkpoint."""
+    run = RunFolder(runs_dir / Path(named).parent.name)
+    train(read(CONFIGS / f"{run.path.name}.toml"), run, data_dir)
+    return run.checkpoint
 
 
 def finished(runs_dir: Path, seeds: Sequence[int], data_dir: Path | None) -> dict[str, list[RunFacts]]:

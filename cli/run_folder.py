@@ -52,6 +52,11 @@ class RunFolder:
         return self.path / "precision.toml"
 
     @property
+    def gates(self) -> Path:
+        """How often the gates of a program that has any are open on the test set."""
+        return self.path / "gates.json"
+
+    @property
     def interface(self) -> Path:
         """What the host does."""
         return self.path / "interface.json"

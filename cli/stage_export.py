@@ -1,6 +1,7 @@
 """The stage `export`: from a checkpoint to QONNX, the integer program, and the outputs of the levels above the chip."""
 
 import errno
+import json
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from bitwright.cli.console import err, note, progress_bar
 from bitwright.cli.experiment import Experiment
 from bitwright.cli.run_folder import RunFolder, digest, write_text
 from bitwright.cli.versions import installed
+from bitwright.export.gates import activation_bits, gates, open_shares
 from bitwright.export.interface import describe, input_codes, output_codes, read_interface
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Integers
@@ -62,6 +64,7 @@ def export(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> Non
     _write_model(experiment, run, facts.input_scale, facts.input_shape, len(facts.classes))
     _write_inputs(experiment, run, data_dir, facts.input_scale)
     run_levels(experiment, run, data_dir)
+    _write_gates(run)
 
 
 def run_levels(experiment: Experiment, run: RunFolder, data_dir: Path | None, *, again: bool = False) -> None:
@@ -184,6 +187,22 @@ def _write_inputs(experiment: Experiment, run: RunFolder, data_dir: Path | None,
     else:
         run.targets.unlink(missing_ok=True)
     run.finish("inputs", key, 0.0, unchanged=written)
+
+
+def _write_gates(run: RunFolder) -> None:
+    """Write how often each gate of the program, if it has any, is open on the test set, and say it."""
+    program = load_program(run)
+    if not gates(program):
+        return
+    key = digest(run.lowered, run.inputs)
+    if not run.is_current("gates", key, unchanged=[run.gates]):
+        started, codes = time.monotonic(), load_array(run.inputs)
+        with progress_bar("gates", len(codes)) as count:
+            shares = open_shares(program, codes, count)
+        write_text(run.gates, json.dumps({"activation_bits": activation_bits(shares), "open": shares}, indent=2) + "\n")
+        run.finish("gates", key, time.monotonic() - started, unchanged=[run.gates])
+    bits = json.loads(run.gates.read_text())["activation_bits"]
+    note(f"export: {len(gates(program))} gates let {bits - 1:.1%} of the sums pass: activations of {bits:.2f} bits")
 
 
 def load_program(run: RunFolder) -> Program:

@@ -109,3 +109,13 @@ def test_limited_accumulator_of_a_depthwise_layer_is_refused() -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
         quantize(observed, Recipe(bias_bit_width=20, layers=layers))
+
+
+def test_network_of_trained_gates_is_refused() -> None:
+    description = NetworkDescription(ModelSettings(kind="fracbnn"), Recipe.floating(), (3, 8, 8), 10)
+    says = (
+        "model.kind: network must be one whose activations can be calibrated, not fracbnn, whose gates are trained; "
+        "train it at its widths"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        prepare(description.build(), description, torch.zeros(1, 3, 8, 8), CalibrationSettings())
