@@ -29,6 +29,7 @@ PAGE = PROJECT / "docs" / "accuracy.md"
 
 PUBLISHED_BY = {
     "bnn_pynq": "Brevitas, `brevitas_examples/bnn_pynq`; input of 1 or 2 bits for the MLPs, of 8 for CNV",
+    "fracbnn": "Zhang et al., FracBNN, arXiv:2012.12206; 1.4 bits an activation, shortcuts and last layer in float",
 }
 
 
@@ -61,9 +62,13 @@ ROWS: Mapping[str, Row] = {
     "mnist_lenet5_x2_w1a1": Row("LeNet-5, twice the channels"),
     "mnist_lenet5_x2_w2a2": Row("LeNet-5, twice the channels"),
     "cifar10_cnv_w1a1": Row("CNV", 84.22, "bnn_pynq"),
+    "cifar10_cnv_w1a2": Row("CNV", 87.80, "bnn_pynq"),
     "cifar10_cnv_w2a2": Row("CNV", 89.03, "bnn_pynq"),
+    "cifar10_resnet8_w2a2": Row("ResNet-8, first and last weights of 8 bits"),
     "cifar10_resnet8_w4a4": Row("ResNet-8, first and last weights of 8 bits"),
     "cifar10_resnet20_w1a1": Row("ResNet-20"),
+    "cifar10_fracbnn_w1a1": Row("FracBNN without gates"),
+    "cifar10_fracbnn_w1a2": Row("FracBNN, the second bit gated", 89.1, "fracbnn"),
     "cifar10_mobilenet_v2_w4a4": Row("MobileNetV2"),
 }
 """By the name of the experiment, in the order of the table."""

@@ -27,7 +27,7 @@ def pretrained(
       bitwright hls    pretrained:digits_mlp_w6a6
 
     Each is unpacked into a run of its own below --runs-dir, like one that was trained there. Those of the digits need
-    no data set; the others fetch theirs.
+    no data set; the others fetch theirs. jets_sample_mlp_w6a6 was trained on 700 jets and scored on 300 others.
     """
     if pack is not None:
         # Imports torch
