@@ -208,6 +208,41 @@ def orders(
     study_orders.orders(*opened, experiment)
 
 
+@study.command(cls=ManyValues)
+def depthwise(
+    experiment: ExperimentArgument,
+    epochs: Epochs = None,
+    seeds: Seeds = ["1", "2", "3"],  # noqa: B006
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Depthwise weights of 1, 2, 4 and 8 bits: the accuracy on test of a MobileNetV2 (model.depthwise_bit_width).
+
+    What they take is the recipe's; --set model.depthwise_input_bit_width=4 gives it bits of its own.
+    """
+    from bitwright.cli import study_depthwise  # noqa: PLC0415
+
+    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_depthwise.WEIGHTS, epochs, seeds)
+    study_depthwise.depthwise(*opened, experiment)
+
+
+@study.command(cls=ManyValues)
+def depthwise_inputs(
+    experiment: ExperimentArgument,
+    epochs: Epochs = None,
+    seeds: Seeds = ["1", "2", "3"],  # noqa: B006
+    overrides: Overrides = None,
+    data_dir: DataDir = None,
+    runs_dir: RunsDir = Path("runs"),
+) -> None:
+    """Inputs of depthwise layers of 1, 2, 4 and 8 bits: the accuracy on test (model.depthwise_input_bit_width)."""
+    from bitwright.cli import study_depthwise  # noqa: PLC0415
+
+    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_depthwise.INPUTS, epochs, seeds)
+    study_depthwise.depthwise_inputs(*opened, experiment)
+
+
 def _experiment(
     given: Path,
     runs_dir: Path,

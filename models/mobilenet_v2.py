@@ -34,8 +34,9 @@ class MobileNetV2(nn.Module):
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
-        settings: Gives ``channel_multiplier``, ``shortcut``, ``shortcut_bit_width``, ``depthwise_bit_width`` (of the
-            depthwise weights that the recipe does not name), and ``batch_norm``: whether one stands behind each
+        settings: Gives ``channel_multiplier``, ``shortcut``, ``shortcut_bit_width``, ``depthwise_bit_width`` and
+            ``depthwise_input_bit_width`` (of the depthwise weights and of what they take from an expansion, where the
+            recipe does not name the layers), and ``batch_norm``: whether one stands behind each
             convolution. Then the convolutions have no bias.
 
     Raises:
@@ -103,10 +104,18 @@ class MobileNetV2(nn.Module):
         wide = inputs * expansion
         if expansion > 1:
             self._add_convolution(f"{block}_expand", inputs, wide, 1)
-            setattr(self, f"{block}_expand_act", activation_of(self.recipe.layer(f"{block}_expand", "middle")))
+            setattr(self, f"{block}_expand_act", activation_of(self._expansion(f"{block}_expand")))
         self._add_convolution(f"{block}_depthwise", wide, wide, 3, stride=stride, depthwise=True)
         setattr(self, f"{block}_depthwise_act", activation_of(self.recipe.layer(f"{block}_depthwise", "middle")))
         self._add_convolution(f"{block}_project", wide, outputs, 1)
+
+    def _expansion(self, name: str) -> Recipe:
+        """Return the recipe of a convolution before a depthwise one."""
+        layer, own = self.recipe.layer(name, "middle"), self.recipe.layers.get(name)
+        bits = self.settings.depthwise_input_bit_width
+        if bits is None or self.recipe.is_float or (own is not None and own.activation_bit_width is not None):
+            return layer
+        return layer.model_copy(update={"activation_bit_width": bits})
 
     def _add_convolution(
         self,

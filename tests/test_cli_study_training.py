@@ -1,4 +1,4 @@
-"""`bitwright study estimators`, `binary-scales`, `orders`: what single trainings give, kept; refused in one line."""
+"""Studies of trainings, as `bitwright study orders`: what single trainings give, kept; refused in one line."""
 
 import csv
 import doctest
@@ -21,6 +21,7 @@ from bitwright.models.settings import Order
 from bitwright.quant.recipe import BinaryScale, SignGradientName
 
 BINARY = CONFIGS / "digits_cnn_w1a1.toml"
+MOBILE = CONFIGS / "digits_mobilenet_v2_w1a1.toml"
 SMALL = ("--set", "model.channel_multiplier=0.5", "--set", "train.batch_size=256")
 PAGE = Path(__file__).parents[1] / "docs" / "training.md"
 
@@ -86,20 +87,28 @@ def test_points_are_what_train_gives_and_are_kept(tmp_path: Path, bitwright: Bit
 
 
 @pytest.mark.parametrize(
-    ("study", "key", "values"),
+    ("study", "key", "values", "config"),
     [
-        ("estimators", "recipe.sign_gradient", get_args(SignGradientName)),
-        ("binary-scales", "recipe.binary_weight_scale", get_args(BinaryScale)),
-        ("orders", "model.order", get_args(Order)),
+        ("estimators", "recipe.sign_gradient", get_args(SignGradientName), BINARY),
+        ("binary-scales", "recipe.binary_weight_scale", get_args(BinaryScale), BINARY),
+        ("orders", "model.order", get_args(Order), BINARY),
+        ("depthwise", "model.depthwise_bit_width", ("1", "2", "4", "8"), MOBILE),
+        ("depthwise-inputs", "model.depthwise_input_bit_width", ("1", "2", "4", "8"), MOBILE),
     ],
 )
 def test_study_varies_one_setting_and_the_seed(
-    study: str, key: str, values: tuple[str, ...], tmp_path: Path, bitwright: Bitwright, pretended: list[Any]
+    study: str,
+    key: str,
+    values: tuple[str, ...],
+    config: Path,
+    tmp_path: Path,
+    bitwright: Bitwright,
+    pretended: list[Any],
 ) -> None:
-    outcome = bitwright("study", study, BINARY, "--epochs", "2", "--seeds", "1", "4", "--runs-dir", tmp_path)
+    outcome = bitwright("study", study, config, "--epochs", "2", "--seeds", "1", "4", "--runs-dir", tmp_path)
     assert outcome.status == 0, outcome.err
     section, name = key.split(".")
-    assert [(each.seed, getattr(getattr(each, section), name)) for each in pretended] == [
+    assert [(each.seed, str(getattr(getattr(each, section), name))) for each in pretended] == [
         (seed, value) for seed in (1, 4) for value in values
     ]
     plain = {each.model_copy(update={section: None, "seed": 0, "name": ""}).model_dump_json() for each in pretended}
@@ -107,7 +116,7 @@ def test_study_varies_one_setting_and_the_seed(
     assert {each.train.epochs for each in pretended} == {2}
     assert len({each.name for each in pretended}) == len(pretended)
 
-    file = tmp_path / "digits_cnn_w1a1" / "study" / study.replace("-", "_")
+    file = tmp_path / config.stem / "study" / study.replace("-", "_")
     rows = table(file.with_suffix(".csv"))
     assert [row[name] for row in rows] == list(values)
     lines = file.with_suffix(".md").read_text().splitlines()
@@ -167,6 +176,27 @@ def test_interrupted_study_goes_on(
         (
             ("orders", "digits_cnn_w6a6.toml", "--set", "model.batch_norm=false"),
             "{}: model.batch_norm must be true, not false; try --set model.batch_norm=true",
+        ),
+        (
+            ("depthwise", "digits_cnn_w1a1.toml"),
+            "{}: network must have depthwise layers to be studied, not be cnn; use model.kind = 'mobilenet_v2'",
+        ),
+        (
+            (
+                "depthwise-inputs",
+                "digits_mobilenet_v2_w1a1.toml",
+                "--set",
+                "recipe.weight_bit_width=32",
+                "--set",
+                "recipe.activation_bit_width=32",
+                "--set",
+                "recipe.input_bit_width=32",
+                "--set",
+                "recipe.first_weight_bit_width=32",
+                "--set",
+                "recipe.last_weight_bit_width=32",
+            ),
+            "{}: recipe must have widths to be studied, not be float; try --set recipe.weight_bit_width=1",
         ),
         (
             ("estimators", "digits_cnn_w6a6.toml", "--set", "recipe.input_bit_width=1"),
