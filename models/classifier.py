@@ -87,7 +87,9 @@ class Classifier(L.LightningModule):
         inputs, labels = batch
         if inputs.dim() == 4:
             inputs = self._augmented(inputs)
-        scores = self.network(inputs)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            scores = plain(self.network(inputs))
+        scores = scores.float()
         loss = self.loss(scores, self.wanted(inputs, labels), self.settings.label_smoothing)
         if self.teacher is not None:
             divergence, apart = self.teacher.loss(inputs, scores, self.features)

@@ -298,6 +298,11 @@ class TrainSettings(BaseModel):
     )
     logger: Literal["csv", "tensorboard"] = Field("csv", description='Log of every epoch: "csv" or "tensorboard".')
     accelerator: Literal["cpu", "gpu", "auto"] = Field("cpu", description='Where to train: "cpu", "gpu" or "auto".')
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description='Of the products while training: "bfloat16" is faster where the machine has instructions for it. '
+        "Weights, validation and all that follows stay in float32.",
+    )
     threads: Annotated[int, Field(ge=0, le=1024)] = Field(
         0,
         description="Threads of each process on the CPU; 0: one a core. Small networks are fastest with 1.",

@@ -325,6 +325,33 @@ def test_statistics_are_those_of_the_weights_that_are_kept(tmp_path: Path) -> No
     torch.testing.assert_close(norm.running_mean, expected)
 
 
+def test_products_of_bfloat16_train_weights_that_are_validated_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[tuple[bool, torch.dtype]] = []
+
+    def noted(layer: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401 - torch's hook
+        kinds.append((layer.training, getattr(output, "value", output).dtype))
+
+    build = NetworkDescription.build
+
+    def watched(self: NetworkDescription) -> torch.nn.Module:
+        network = build(self)
+        network.get_submodule("fc0").register_forward_hook(noted)
+        return network
+
+    monkeypatch.setattr(NetworkDescription, "build", watched)
+    settings = SETTINGS.model_copy(update={"epochs": 12})
+    metrics = trained(tmp_path / "a", settings.model_copy(update={"precision": "bfloat16"}))
+    trained_in = {kind for training, kind in kinds[20:] if training}  # behind those that see ranges
+    assert trained_in == {torch.bfloat16}
+    assert {kind for training, kind in kinds if not training} == {torch.float32}
+    other = trained(tmp_path / "b", settings)
+    assert metrics["weights"] != other["weights"]
+    assert abs(metrics["validation_accuracy"] - other["validation_accuracy"]) <= 0.2  # of 60 images
+    assert other["validation_accuracy"] > 0.3
+
+
 def test_every_epoch_sees_the_training_images_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[int]] = []
     item = SplitBatches.__getitem__
