@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from rich.table import Table
 
-from bitwright.cli.benchmark_fold import alone
-from bitwright.cli.benchmark_products import write_products
 from bitwright.cli.console import note, out
+from bitwright.cli.published_verilog import write_latency_form
 from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_values
 from bitwright.export.lower import LoweredNetwork, lower
-from bitwright.export.operations import Dense, Integers
+from bitwright.export.operations import Integers
 from bitwright.export.program import Program
 from bitwright.export.qonnx_file import load
 from bitwright.hls.published_csim import run_published
@@ -200,34 +199,26 @@ def our_rows(
     return rows, int((found != program(codes)).sum()), found.size
 
 
-def product_row(program: Program, family: Family, place: Path) -> tuple[Row, int, int]:
-    """Return the dense layers alone, product by product, as one row; and integers that differ, of how many."""
-    lut = different = count = 0
-    for layer in [operation for operation in program.operations if isinstance(operation, Dense)]:
-        single, codes = alone(program, layer.name)
-        folder = place / layer.name
-        design = write_products(single, layer, folder / "rtl")
-        built = build_simulation(design, folder / "rtl", folder / "cache")
-        found = run_simulation(built, design, codes, folder / "parts")
-        different, count = different + int((found != single(codes)).sum()), count + found.size
-        figures, _ = synthesize(sources(folder / "rtl", "verilog"), TOP, family, folder / family)
-        note(f"{layer.name}, product by product: {figures.cells.lut:,} LUT")
-        lut += figures.cells.lut
-    row = Row("dense layers alone, product by product", figures.stage, figures.tool, family, Resources(lut), None, None)
-    return row, different, count
-
-
-def shared_row(program: Program, family: Family, place: Path) -> Row:
-    """Return the dense layers alone, with sums shared, as one row."""
-    lut = 0
-    for layer in [operation for operation in program.operations if isinstance(operation, Dense)]:
-        single, _ = alone(program, layer.name)
-        write_design(single, place / layer.name / "rtl")
-        text = sources(place / layer.name / "rtl", "verilog")
-        figures, _ = synthesize(text, TOP, family, place / layer.name / family)
-        note(f"{layer.name}, sums shared: {figures.cells.lut:,} LUT")
-        lut += figures.cells.lut
-    return Row("dense layers alone, sums shared", figures.stage, figures.tool, family, Resources(lut), None, None)
+def latency_form_row(
+    project: PublishedProject, codes: Integers, theirs: Integers, family: Family, place: Path
+) -> tuple[Row, int, int]:
+    """Return the row of hls4ml's arithmetic in Verilog, and how many of how many integers are not its C++'s."""
+    design = write_latency_form(project, place / "rtl")
+    built = build_simulation(design, place / "rtl", place / "cache")
+    found = run_simulation(built, design, codes, place / "parts")
+    note("product by product: simulated; Yosys next")
+    figures, _ = synthesize(sources(place / "rtl", "verilog"), TOP, family, place / family)
+    cells = figures.cells
+    row = Row(
+        "hls4ml's arithmetic in Verilog",
+        figures.stage,
+        figures.tool,
+        family,
+        Resources(cells.lut, cells.ff, cells.dsp, cells.bram_18k),
+        design.latency_cycles,
+        design.initiation_interval,
+    )
+    return row, int((found != theirs).sum()), found.size
 
 
 def compare(
@@ -247,12 +238,17 @@ def compare(
         f"before the softmax, in steps of 2**-{step}: {differs:,} of {cut.size:,} integers differ, by {steps:,} at "
         f"most; the class differs in {classes:,} rows"
     )
-    fine = np.floor(inputs.astype(np.float64) * 2.0**FINE).astype(np.int64)
-    unexplained = int((project(project.input.cast(fine, FINE)) != theirs).sum())
+    unexplained = int((project(codes_of(project, inputs)) != theirs).sum())
     out.print(
         "with every product cut to the accumulator's type, as hls4ml does, "
         f"{unexplained:,} of {cut.size:,} integers differ"
     )
+
+
+def codes_of(project: PublishedProject, inputs: NDArray[np.float32]) -> Integers:
+    """Return inputs as the project's C++ takes them."""
+    fine = np.floor(inputs.astype(np.float64) * 2.0**FINE).astype(np.int64)
+    return project.input.cast(fine, FINE)
 
 
 def benchmark(options: argparse.Namespace) -> bool:
@@ -281,7 +277,7 @@ def benchmark(options: argparse.Namespace) -> bool:
         + "; ".join(f"strategy {name}, reuse factor {reuse}, weights {text}" for name, reuse, text in sorted(settings)),
         markup=False,
     )
-    codes, wrong, count = input_codes(network, inputs), 0, 0
+    codes, wrong, count, unlike, size = input_codes(network, inputs), 0, 0, 0, 0
     rows = list(published_rows(folder))
     with tempfile.TemporaryDirectory(prefix="bitwright-published-") as scratch:
         place = Path(scratch)
@@ -295,15 +291,17 @@ def benchmark(options: argparse.Namespace) -> bool:
             found, different, size = our_rows(network.program, codes, cutoff, options.family, place / f"{cutoff:g}")
             rows, wrong, count = rows + found, wrong + different, count + size
         if options.products:
-            row, different, size = product_row(network.program, options.family, place / "products")
-            rows += [row, shared_row(network.program, options.family, place / "shared")]
-            wrong, count = wrong + different, count + size
+            given = codes_of(project, inputs)
+            row, unlike, size = latency_form_row(project, given, project(given), options.family, place / "products")
+            rows.append(row)
     table = Table(*HEADINGS)
     for one in rows:
         table.add_row(*one.cells())
     out.print(table)
     out.print(f"RTL in Verilator against the program: {wrong:,} of {count:,} integers differ")
-    return not wrong
+    if options.products:
+        out.print(f"hls4ml's arithmetic in Verilog against hls4ml's: {unlike:,} of {size:,} integers differ")
+    return not wrong and not unlike
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -315,7 +313,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--latency-cutoff", type=float, action="append", help="of the RTL; repeat it (default: 5)")
     parser.add_argument("--family", type=Family, choices=list(Family), default=Family.XCUP)
     parser.add_argument(
-        "--products", action="store_true", help="also Yosys on each dense layer alone, product by product and shared"
+        "--products", action="store_true", help="also Yosys on hls4ml's arithmetic in Verilog, product by product"
     )
     options = parser.parse_args(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from hls4ml.model.graph import ModelGraph
 from hls4ml.utils.config import create_config
+from numpy.typing import NDArray
 
 from bitwright.cli.benchmark_published import lowered_project, stage_rows
+from bitwright.cli.published_verilog import write_latency_form
 from bitwright.export.interface import describe, input_codes, output_values
+from bitwright.export.operations import Integers
 from bitwright.export.quiet import quiet
 from bitwright.hls.published_csim import run_published
 from bitwright.hls.published_project import PublishedProject, read_published
 from bitwright.quant.fixed_point import FixedPoint
 from bitwright.reports.report import Layer, Performance, Resources, Stage, StageReport, Tool
+from bitwright.rtl.simulation import build_simulation, run_simulation
 
 RNG = np.random.default_rng(5)
 WEIGHT, WIDE = FixedPoint(4, 1), FixedPoint(12, 5)
@@ -63,7 +67,7 @@ def project(written: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def values() -> np.ndarray:
+def values() -> NDArray[np.float32]:
     return RNG.normal(scale=2.0, size=(200, SIZES[0])).astype(np.float32)
 
 
@@ -92,20 +96,20 @@ def test_numbers_and_types_are_those_that_hls4ml_was_given(written: Path) -> Non
     assert (first.strategy, first.reuse_factor) == ("latency", 1)
 
 
-def theirs(folder: Path, project: PublishedProject, values: np.ndarray, scratch: Path) -> np.ndarray:
+def theirs(folder: Path, project: PublishedProject, values: NDArray[np.float32], scratch: Path) -> Integers:
     steps = run_published(folder, project, values.astype(np.float64), scratch) / project.layers[-1].output.step
     np.testing.assert_array_equal(steps, np.rint(steps))
     return steps.astype(np.int64)
 
 
-def test_cpp_cuts_every_product_and_nothing_else(written: Path, values: np.ndarray, tmp_path: Path) -> None:
+def test_cpp_cuts_every_product_and_nothing_else(written: Path, values: NDArray[np.float32], tmp_path: Path) -> None:
     found = read_published(written)
     codes = np.floor(values.astype(np.float64) / WIDE.step).astype(np.int64)
     np.testing.assert_array_equal(theirs(written, found, values, tmp_path), found(codes))
 
 
 def test_sources_without_headers_and_kernels_of_todays_hls4ml_run_the_same(
-    project: Path, values: np.ndarray, tmp_path: Path
+    project: Path, values: NDArray[np.float32], tmp_path: Path
 ) -> None:
     found = read_published(project)
     for folder in ("nnet_utils", "ap_types"):
@@ -118,7 +122,7 @@ def test_sources_without_headers_and_kernels_of_todays_hls4ml_run_the_same(
     np.testing.assert_array_equal(theirs(project, found, values, tmp_path / "installed"), found(codes))
 
 
-def test_program_is_the_network_with_exact_sums(written: Path, values: np.ndarray) -> None:
+def test_program_is_the_network_with_exact_sums(written: Path, values: NDArray[np.float32]) -> None:
     found = read_published(written)
     network = lowered_project(found, "net")
     at = np.floor(values.astype(np.float64) / WIDE.step) * WIDE.step
@@ -128,6 +132,23 @@ def test_program_is_the_network_with_exact_sums(written: Path, values: np.ndarra
             at = np.clip(np.rint(at / RELU.step), 0, RELU.highest) * RELU.step
     got = output_values(describe(network).output, network.program(input_codes(network, values)))
     np.testing.assert_array_equal(got, at)
+
+
+def test_arithmetic_in_verilog_gives_the_integers_of_the_cpp(
+    written: Path, values: NDArray[np.float32], tmp_path: Path
+) -> None:
+    found = read_published(written)
+    codes = np.floor(values.astype(np.float64) / WIDE.step).astype(np.int64)
+    design = write_latency_form(found, tmp_path / "rtl")
+    built = build_simulation(design, tmp_path / "rtl", tmp_path / "cache")
+    np.testing.assert_array_equal(run_simulation(built, design, codes, tmp_path / "parts"), found(codes))
+
+
+def test_accumulator_that_rounds_has_no_arithmetic_in_verilog(project: Path, tmp_path: Path) -> None:
+    edited(project, "defines.h", r"typedef ap_fixed<12,5>( \w*accum\w*);", r"typedef ap_fixed<12,5,AP_RND>\1;")
+    message = "w2: accumulator must cut off and wrap, not be ap_fixed<12,5,AP_RND>; leave --products out"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        write_latency_form(read_published(project), tmp_path)
 
 
 def test_softmax_is_taken_off_where_the_report_counts_it_alone() -> None:
