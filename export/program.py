@@ -63,13 +63,21 @@ class Program:
 
     @property
     def weights(self) -> int:
-        """How many weights there are."""
-        return sum(operation.weight.size for operation in self.weighted)
+        """How many weights there are; those that two operations share, as of both bits of a gate, count once."""
+        return sum(operation.weight.size for operation in self._owners)
 
     @property
     def weight_bits(self) -> int:
         """Their bits, each at the width of its layer."""
-        return sum(operation.weight.size * operation.weight_format.width for operation in self.weighted)
+        return sum(operation.weight.size * operation.weight_format.width for operation in self._owners)
+
+    @property
+    def _owners(self) -> tuple[Linear, ...]:
+        """The operations with weights that none before them has."""
+        owners: dict[object, Linear] = {}
+        for each in self.weighted:
+            owners.setdefault((each.weight_format, each.weight.shape, each.weight.tobytes()), each)
+        return tuple(owners.values())
 
     @property
     def input(self) -> Input:

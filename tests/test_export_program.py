@@ -19,6 +19,7 @@ from bitwright.export.operations import (
     Flatten,
     Input,
     MaxPool2d,
+    Multiply,
     MultiplyAdd,
     Operation,
     Requantize,
@@ -202,6 +203,9 @@ def test_values_that_are_no_integers_are_refused(kind: type[np.generic]) -> None
         Program((Input("x", "", (2,), CODE),))(np.zeros((1, 2), kind))
 
 
+WIDEST_PRODUCT = 40
+"""Bits: products of products would leave 64."""
+
 FORMS = (Bipolar(), format_of(0.5, 3, signed=True), format_of(2.0, 2, signed=False), format_of(1.0, 4, signed=True))
 
 
@@ -255,8 +259,10 @@ def movement(rng: np.random.Generator, name: str, source: str, tensor: Tensor) -
 def joint(rng: np.random.Generator, name: str, source: str, tensors: dict[str, Tensor]) -> Operation:
     """A join with whatever has the same shape, itself if nothing else has."""
     partners = [other for other, tensor in tensors.items() if tensor.shape == tensors[source].shape]
-    kind = Add if rng.integers(2) else Concat
-    return kind(name, source, partners[rng.integers(len(partners))])
+    partner = partners[rng.integers(len(partners))]
+    wide = sum(tensors[each].format.width for each in (source, partner)) > WIDEST_PRODUCT
+    kinds = (Add, Concat) if wide else (Add, Concat, Multiply)
+    return kinds[rng.integers(len(kinds))](name, source, partner)
 
 
 def random_program(rng: np.random.Generator) -> Program:
@@ -294,3 +300,12 @@ def test_no_tensor_of_a_random_program_leaves_its_interval_stride_or_format(seed
         assert ((found - tensor.interval.lowest) % tensor.interval.stride == 0).all()
         assert ((tensor.interval.highest - tensor.interval.lowest) % tensor.interval.stride == 0).all()
         assert tensor.format.holds(*tensor.interval.ends)
+
+
+def test_weights_that_two_operations_share_count_once() -> None:
+    code, weight = FixedPoint(4, 4), np.array([[1, 2], [3, -1]])
+    shared = [Dense(name, "x", weight.copy(), code, None) for name in ("a", "b")]
+    other = Dense("c", "x", weight + 1, code, None)
+    wider = Dense("d", "x", weight, FixedPoint(5, 5), None)
+    program = Program((Input("x", "", (2,), code), *shared, other, wider, Add("sum", "a", "b")))
+    assert (program.weights, program.weight_bits) == (12, 4 * 4 + 4 * 4 + 4 * 5)
