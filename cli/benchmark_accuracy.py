@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitwright.cli.benchmark_teacher import CONFIGS, taught
 from bitwright.cli.compare_facts import RunFacts, facts
 from bitwright.cli.compare_speed import processor
 from bitwright.cli.console import note
@@ -24,7 +25,6 @@ from bitwright.cli.versions import installed
 from bitwright.models.dataset import data_folder
 
 PROJECT = Path(__file__).parents[1]
-CONFIGS = PROJECT / "configs"
 PAGE = PROJECT / "docs" / "accuracy.md"
 
 PUBLISHED_BY = {
@@ -84,7 +84,7 @@ def run_of(config: str, seed: int, runs_dir: Path) -> RunFolder:
 
 
 def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> None:
-    """Train a network, export and lower it, simulate it in C; do nothing of it that is done.
+    """Train a network, its teacher first, export and lower it, simulate it in C; do nothing of it that is done.
 
     Args:
         config: Name of the experiment.
@@ -97,11 +97,7 @@ def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> No
         OSError: If a file cannot be read or written.
     """
     run = run_of(config, seed, runs_dir)
-    overrides = [f"seed={seed}", f"name={run.path.name}"]
-    named = read(CONFIGS / f"{config}.toml").train.teacher
-    if named:
-        overrides.append(f'train.teacher="{_teacher(named, runs_dir, data_dir)}"')
-    experiment = read(CONFIGS / f"{config}.toml", overrides)
+    experiment = taught(config, [f"seed={seed}", f"name={run.path.name}"], runs_dir, data_dir)
     train(experiment, run, data_dir)
     export(experiment, run, data_dir)
     verdict = hls(experiment, run)
@@ -111,13 +107,6 @@ def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> No
             f"`bitwright diff {run.path}` says where"
         )
     note(f"{run.path.name}: {verdict.levels['program'].accuracy:.2%}, exact at {', '.join(verdict.levels)}")
-
-
-def _teacher(named: str, runs_dir: Path, data_dir: Path | None) -> Path:
-    """Train the run that an experiment names as its teacher, by its checkpoint in runs/; return the checkpoint."""
-    run = RunFolder(runs_dir / Path(named).parent.name)
-    train(read(CONFIGS / f"{run.path.name}.toml"), run, data_dir)
-    return run.checkpoint
 
 
 def finished(runs_dir: Path, seeds: Sequence[int], data_dir: Path | None) -> dict[str, list[RunFacts]]:

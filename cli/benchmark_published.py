@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from bitwright.hls.published_csim import run_published
 from bitwright.hls.published_project import PublishedProject, read_published
 from bitwright.hls.tool_error import ToolError
 from bitwright.models.dataset import load_test
-from bitwright.quant.fixed_point import FixedPoint
+from bitwright.quant.fixed_point import FixedPoint, parse_ap_fixed
 from bitwright.reports.folder import read_project
 from bitwright.reports.report import Resources, StageReport
 from bitwright.rtl.design import TOP, sources, write_design
@@ -259,7 +260,10 @@ def benchmark(options: argparse.Namespace) -> bool:
     """
     folder: Path = options.project
     project = read_published(folder)
-    network = lowered_project(project, str(folder))
+    own = project if options.input_type is None else replace(project, input=parse_ap_fixed(options.input_type))
+    network = lowered_project(own, str(folder))
+    if options.input_type is not None:
+        out.print(f"the program's input has the type {own.input.ap_fixed}, not {project.input.ap_fixed}", markup=False)
     test = load_test(options.inputs, options.data_dir, download=False)
     inputs = test.inputs.reshape(len(test.inputs), -1).astype(np.float32)
     form = project.input
@@ -310,6 +314,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("project", type=Path, help="folder of an hls4ml project of dense layers, with its reports")
     parser.add_argument("--inputs", choices=("jets",), default="jets", help="data set whose test rows are run")
     parser.add_argument("--data-dir", type=Path, help="folder of the data sets, if not the usual one")
+    parser.add_argument(
+        "--input-type",
+        metavar="AP_FIXED",
+        help="of Bitwright's input, where it is to be another than theirs, as 'ap_fixed<8,3,AP_RND_CONV,AP_SAT>'",
+    )
     parser.add_argument("--latency-cutoff", type=float, action="append", help="of the RTL; repeat it (default: 5)")
     parser.add_argument("--family", type=Family, choices=list(Family), default=Family.XCUP)
     parser.add_argument(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.cli.benchmark_accuracy import CONFIGS, PUBLISHED_BY, ROWS, finished, page, run_of, table
+from bitwright.cli.benchmark_accuracy import PUBLISHED_BY, ROWS, finished, page, run_of, table
+from bitwright.cli.benchmark_teacher import CONFIGS
 from bitwright.cli.compare_facts import RunFacts
 from bitwright.cli.experiment import read
 from bitwright.cli.run_folder import RunFolder

@@ -1,0 +1,32 @@
+"""What benchmarks share: an experiment of configs/ whose teacher is trained first."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bitwright.cli.experiment import Experiment, read
+from bitwright.cli.run_folder import RunFolder
+from bitwright.cli.stage_train import train
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def taught(config: str, overrides: Sequence[str], runs_dir: Path, data_dir: Path | None) -> Experiment:
+    """Return an experiment of configs/; the run that it names as its teacher is trained below the same folder.
+
+    Args:
+        config: Name of the experiment.
+        overrides: Of it.
+        runs_dir: Where runs lie.
+        data_dir: Of the data sets.
+
+    Raises:
+        ValueError: If the teacher is refused.
+        OSError: If a file cannot be read or written.
+    """
+    path = CONFIGS / f"{config}.toml"
+    named = read(path, overrides).train.teacher
+    if not named:
+        return read(path, overrides)
+    teacher = RunFolder(runs_dir / Path(named).parent.name)
+    train(read(CONFIGS / f"{teacher.path.name}.toml"), teacher, data_dir)
+    return read(path, [*overrides, f'train.teacher="{teacher.checkpoint}"'])
