@@ -10,6 +10,7 @@ from networks import executed, graph, program_integers, score_integers
 
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Multiply
+from bitwright.quant.fixed_point import FixedPoint
 
 LAYERS = "[in] q = Quant (x, s, z, four) [w1] v = Quant (w, half, zero, three) [fc] m = MatMul (q, v) "
 GATE = "a = Add (m, c) [gate] g = UnsignedQuant (a, one, zero, one) [gated] p = Mul (g, m) [sum] t = Add (m, p) "
@@ -37,6 +38,25 @@ def test_gate_passes_a_sum_or_none_of_it() -> None:
     assert next(each for each in network.program.operations if each.name == "gated").sources == ("gate", "fc")
     assert gated.format.width == network.program.tensors["fc"].format.width
     assert network.undecided == {}
+
+
+SIGN = "a = Add (m, c) [sgn] b = BipolarQuant (a, one) h = Mul (b, half) "
+
+
+@pytest.mark.parametrize("gate", ["g = Add (h, half)", "g = Sub (half, h)", "f = Add (h, half) g = Mul (f, w2)"])
+def test_sign_that_is_made_0_or_a_number_is_one_bit(gate: str) -> None:
+    body = LAYERS + SIGN + gate + " [gated] p = Mul (g, m) [sum] t = Add (m, p) " + LAST
+    network = compare(body, 0.5, w2=-4.0)
+    product = next(each for each in network.program.operations if isinstance(each, Multiply))
+    assert network.program.tensors[product.left].format == FixedPoint(1, 1, signed=False)
+    assert network.undecided == {}
+
+
+def test_sign_that_is_made_two_other_numbers_is_refused() -> None:
+    body = LAYERS + SIGN + "g = Add (h, one) [gated] t = Mul (g, m) " + LAST
+    says = r"gated \(Mul\): factors must be accumulators or quantised, not the result of Add; put a quantiser between"
+    with pytest.raises(ValueError, match=says):
+        lower(graph(body, (1, 3), (1, 5), s=0.5, z=0.0, w=np.ones((3, 5)), c=np.zeros(5)))
 
 
 @given(exponents=st.tuples(st.integers(-4, 4), st.integers(-4, 4)), zero_point=st.integers(-3, 3))
