@@ -14,11 +14,12 @@ BATCH = 128
 def gates(program: Program) -> tuple[str, ...]:
     """Return the operations whose results are 0 or 1 and factors of a product, in the program's order."""
     factors = {name for each in program.operations if isinstance(each, Multiply) for name in each.sources}
-    return tuple(
-        each.name
-        for each in program.operations
-        if each.name in factors and program.tensors[each.name].format == FixedPoint(1, 1, signed=False)
-    )
+    return tuple(each.name for each in program.operations if each.name in factors and _is_gate(program, each.name))
+
+
+def _is_gate(program: Program, name: str) -> bool:
+    form = program.tensors[name].format
+    return isinstance(form, FixedPoint) and form.width == 1 and not form.signed and form.fractional == 0
 
 
 def open_shares(

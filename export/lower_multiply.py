@@ -14,7 +14,7 @@ from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Multiply, Threshold
 from bitwright.export.quantizer import is_power_of_two
 from bitwright.quant.bipolar import Bipolar
-from bitwright.quant.fixed_point import FixedPoint
+from bitwright.quant.fixed_point import format_of
 
 
 def multiply_branches(state: LoweringState, name: str, left: Lowered, right: Lowered) -> Lowered:
@@ -68,7 +68,7 @@ def _gate(state: LoweringState, factor: Lowered) -> Lowered | None:
     worth = (low + high).astype(np.float64)
     if ((low != 0) == (high != 0)).any():
         return None
-    bit = FixedPoint(1, 1, signed=False)
+    bit = format_of(1.0, 1, signed=False)
     name = unique_name(f"{factor.operation}_gate", state.names)
     gate = Threshold(name, factor.operation, np.where(high != 0, 1, 0)[:, None], np.asarray(high != 0), bit)
     return replace(factor, operation=state.add(gate), scale=worth, steps=())

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import executed, graph, program_integers, score_integers
 
+from bitwright.export.gates import gates
 from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Multiply
-from bitwright.quant.fixed_point import FixedPoint
+from bitwright.export.program_file import read, write
 
 LAYERS = "[in] q = Quant (x, s, z, four) [w1] v = Quant (w, half, zero, three) [fc] m = MatMul (q, v) "
 GATE = "a = Add (m, c) [gate] g = UnsignedQuant (a, one, zero, one) [gated] p = Mul (g, m) [sum] t = Add (m, p) "
@@ -43,12 +44,14 @@ def test_gate_passes_a_sum_or_none_of_it() -> None:
 SIGN = "a = Add (m, c) [sgn] b = BipolarQuant (a, one) h = Mul (b, half) "
 
 
-@pytest.mark.parametrize("gate", ["g = Add (h, half)", "g = Sub (half, h)", "f = Add (h, half) g = Mul (f, w2)"])
-def test_sign_that_is_made_0_or_a_number_is_one_bit(gate: str) -> None:
-    body = LAYERS + SIGN + gate + " [gated] p = Mul (g, m) [sum] t = Add (m, p) " + LAST
+@pytest.mark.parametrize("passes", ["g = Add (h, half)", "g = Sub (half, h)", "f = Add (h, half) g = Mul (f, w2)"])
+def test_sign_that_is_made_0_or_a_number_is_one_bit(passes: str) -> None:
+    body = LAYERS + SIGN + passes + " [gated] p = Mul (g, m) [sum] t = Add (m, p) " + LAST
     network = compare(body, 0.5, w2=-4.0)
     product = next(each for each in network.program.operations if isinstance(each, Multiply))
-    assert network.program.tensors[product.left].format == FixedPoint(1, 1, signed=False)
+    gate_format = network.program.tensors[product.left].format
+    assert (gate_format.width, gate_format.lowest, gate_format.highest) == (1, 0, 1)
+    assert gates(network.program) == gates(read(write(network.program))) == (product.left,)
     assert network.undecided == {}
 
 
