@@ -42,7 +42,8 @@ class FracBNN(nn.Module):
 
     The recipe's ``activation_bit_width`` chooses the form: 2 is FracBNN, with precision gates; 1 is its plain binary
     form; other widths quantise what enters a convolution, and in float nothing does. The input is a thermometer code in
-    all of them, and the weights are the same, so that one form can start from another's checkpoint.
+    all of them, and the weights are the same, so that one form can start from another's checkpoint. Activations stand
+    before the layers: `recipe.layers` gives the bits of what enters one.
 
     What goes along the shortcuts has ``shortcut_bit_width`` bits on power-of-two scales; with ``shortcut = "real"`` it
     is float, as published, and the lowering refuses that.
@@ -53,8 +54,12 @@ class FracBNN(nn.Module):
         recipe: Widths of input, weights and activations.
         settings: Gives ``channel_multiplier``, ``shortcut``, ``shortcut_bit_width`` and ``batch_norm``: must be on.
 
+    Attributes:
+        unactivated: Name of the first layer, which takes the thermometer code.
+
     Raises:
-        ValueError: If a side is no multiple of 4, the input has fewer than 5 bits, or there is no batch norm.
+        ValueError: If a side is no multiple of 4, the input has fewer than 5 bits, there is no batch norm, or the
+            channels do not double from stage to stage.
 
     >>> FracBNN((3, 32, 32), 10, Recipe(), ModelSettings(kind="fracbnn")).eval()(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
@@ -149,3 +154,9 @@ def _check(height: int, width: int, recipe: Recipe, settings: ModelSettings) -> 
         )
     if not settings.batch_norm:
         raise ValueError("model.batch_norm: value must be true for kind = 'fracbnn', not false; delete the key")
+    channels = [settings.channels(ordinary) for ordinary in STAGES]
+    if channels != [channels[0], 2 * channels[0], 4 * channels[0]]:
+        raise ValueError(
+            "model.channel_multiplier: channels of fracbnn must double from stage to stage, not be "
+            f"{', '.join(map(str, channels))}; take a multiple of 1/16"
+        )

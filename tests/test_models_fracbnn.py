@@ -120,6 +120,13 @@ def test_layers_are_named_and_the_first_has_no_activation() -> None:
             {"batch_norm": False},
             "model.batch_norm: value must be true for kind = 'fracbnn', not false; delete the key",
         ),
+        (
+            IMAGE,
+            Recipe(),
+            {"channel_multiplier": 0.1},
+            "model.channel_multiplier: channels of fracbnn must double from stage to stage, not be 2, 3, 6; take a "
+            "multiple of 1/16",
+        ),
     ],
 )
 def test_what_it_cannot_be_is_refused(
