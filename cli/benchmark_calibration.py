@@ -1,10 +1,9 @@
 """Measure calibration beside training on real data: `make bench-calibration`. Takes an hour where nothing is there yet.
 
 For each data set and seed: LeNet-5 in float (configs/*_lenet5_float.toml), calibrated to 8, 6 and 4 bits on 512 images,
-and that of 4 bits trained on for a few epochs, of whose weights the moving average is kept. Where there is a
-configs/*_lenet5_w4a4.toml, that is trained from the start, too. Each fixed-point network is exported and lowered, and
-its integers at the levels torch, qonnx and program are compared on the whole test set. The jets have only a sample at
-hand: the same on a part of it, the rest to score.
+and that of 4 bits trained on for a few epochs, of whose weights the moving average is kept. Each fixed-point network is
+exported and lowered, and its integers at the levels torch, qonnx and program are compared on the whole test set. The
+jets have only a sample at hand: the same on a part of it, the rest to score.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bitwright.calibration.settings import CalibrationSettings
-from bitwright.cli.benchmark_teacher import CONFIGS, taught
+from bitwright.cli.benchmark_teacher import CONFIGS
 from bitwright.cli.console import note, out
 from bitwright.cli.experiment import Experiment, changed, read
 from bitwright.cli.run_folder import RunFolder
@@ -108,13 +107,6 @@ def figures(
     trained = RunFolder(runs_dir / four.name)
     train(four, trained, data_dir)
     yield _figure(four, trained, f"the same, QAT of {epochs} epochs", seed, reached, data_dir)
-    own = config.stem.replace("_float", "_w4a4")
-    if (CONFIGS / f"{own}.toml").is_file():
-        taught_four = taught(own, [f"seed={seed}", f"name={own}_s{seed}"], runs_dir, data_dir)
-        run = RunFolder(runs_dir / taught_four.name)
-        train(taught_four, run, data_dir)
-        how = f"QAT 4 bit from the start, {taught_four.train.epochs} epochs, with a teacher"
-        yield _figure(taught_four, run, how, seed, reached, data_dir)
 
 
 def _float_accuracy(run: RunFolder) -> float:
