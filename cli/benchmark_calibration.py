@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from bitwright.calibration.settings import CalibrationSettings
-from bitwright.cli.benchmark_teacher import CONFIGS
 from bitwright.cli.console import note, out
 from bitwright.cli.experiment import Experiment, changed, read
 from bitwright.cli.run_folder import RunFolder
@@ -28,6 +27,7 @@ from bitwright.cli.stage_hls import judge
 from bitwright.cli.stage_train import train
 from bitwright.models.dataset import data_folder, load_test
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 IMAGES = ("mnist_lenet5_float", "fashion_lenet5_float")
 JETS_TRAINED_ON = 700
 JETS_TRAINING = ("train.epochs=40", "train.batch_size=32")
