@@ -57,8 +57,8 @@ def check_float(description: NetworkDescription) -> None:
     """
     if description.model.kind == "fracbnn":
         raise ValueError(
-            "model.kind: network must be one whose activations can be calibrated, not fracbnn, whose gates are trained; "
-            "train it at its widths"
+            "model.kind: network must be one whose activations can be calibrated, not fracbnn, whose gates are "
+            "trained; train it at its widths"
         )
     if not description.recipe.is_float:
         width = description.recipe.weight_bit_width
