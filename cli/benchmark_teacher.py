@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.run_folder import RunFolder
-from bitwright.cli.stage_train import train
+from bitwright.cli.stage_train import train, training_key
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -28,5 +28,8 @@ def taught(config: str, overrides: Sequence[str], runs_dir: Path, data_dir: Path
     if not named:
         return read(path, overrides)
     teacher = RunFolder(runs_dir / Path(named).parent.name)
-    train(read(CONFIGS / f"{teacher.path.name}.toml"), teacher, data_dir)
+    experiment = read(CONFIGS / f"{teacher.path.name}.toml")
+    finished = [teacher.checkpoint, teacher.metrics]
+    if not teacher.is_current("train", training_key(experiment, teacher), present=finished):
+        train(experiment, teacher, data_dir)  # only then: it locks a run that benchmarks side by side share
     return read(path, [*overrides, f'train.teacher="{teacher.checkpoint}"'])

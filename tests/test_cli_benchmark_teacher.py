@@ -9,6 +9,7 @@ from bitwright.cli import benchmark_teacher
 from bitwright.cli.benchmark_teacher import CONFIGS, taught
 from bitwright.cli.experiment import read
 from bitwright.cli.run_folder import RunFolder
+from bitwright.cli.stage_train import training_key
 
 WITH_TEACHER = sorted(path.stem for path in CONFIGS.glob("*.toml") if read(path).train.teacher)
 
@@ -36,6 +37,23 @@ def test_teacher_is_the_float_experiment_of_its_folders_name(
     assert (experiment.name, experiment.seed) == ("other", 3)
     assert experiment.train.teacher == str(folder / "checkpoint.safetensors")
     assert f"configs/{name}.toml" in (CONFIGS / f"{config}.toml").read_text()
+
+
+def test_teacher_that_is_finished_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[tuple[str, Path]]
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def is_current(run: RunFolder, stage: str, key: str, *, present: list[Path]) -> bool:
+        asked.append((run.path, stage, key, *present))
+        return True
+
+    monkeypatch.setattr(RunFolder, "is_current", is_current)
+    taught("mnist_sfc_w2a2", [], tmp_path, None)
+    folder = RunFolder(tmp_path / "mnist_lenet5_float")
+    key = training_key(read(CONFIGS / "mnist_lenet5_float.toml"), folder)
+    assert asked == [(folder.path, "train", key, folder.checkpoint, folder.metrics)]
+    assert trained == []
 
 
 def test_experiment_without_a_teacher_trains_nothing_first(tmp_path: Path, trained: list[tuple[str, Path]]) -> None:
