@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from bitwright.cli.benchmark_teacher import CONFIGS, taught
 from bitwright.cli.compare_facts import RunFacts, facts
@@ -126,13 +127,30 @@ def finished(runs_dir: Path, seeds: Sequence[int], data_dir: Path | None) -> dic
     return found
 
 
-def page(found: Mapping[str, Sequence[RunFacts]], versions: Mapping[str, str], cpu: str) -> str:
+def rows_of(text: str) -> dict[str, str]:
+    r"""Return the rows of a page that have a figure, by experiment: runs that lie elsewhere, of an earlier day.
+
+    >>> rows_of("| TFC | `mnist_tfc_w1a1` | 1, 1 | 95.87 | |\n| SFC | `mnist_sfc_w1a1` | 1, 1 |  | |")
+    {'mnist_tfc_w1a1': '| TFC | `mnist_tfc_w1a1` | 1, 1 | 95.87 | |'}
+    """
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = {line: [cell.strip() for cell in line.split("|")] for line in lines}
+    return {part[2].strip("`"): line for line, part in cells.items() if part[2].strip("`") in ROWS and part[4]}
+
+
+def page(
+    found: Mapping[str, Sequence[RunFacts]],
+    versions: Mapping[str, str],
+    cpu: str,
+    kept: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return docs/accuracy.md.
 
     Args:
         found: Runs by experiment; those that are missing are open rows.
         versions: Of the parts.
         cpu: That the page was made on.
+        kept: Rows of an earlier page, for experiments without runs.
     """
     lines = [
         "<!-- Made by `make bench-accuracy`; do not edit. -->",
@@ -144,7 +162,7 @@ def page(found: Mapping[str, Sequence[RunFacts]], versions: Mapping[str, str], c
         "outputs on the test set, compared with those of PyTorch at each further level. A row without a figure was not",
         "measured.",
         "",
-        *table(found),
+        *table(found, kept),
         "",
         *(f"{number}. {text}." for number, text in enumerate(PUBLISHED_BY.values(), 1)),
         "",
@@ -157,7 +175,7 @@ def page(found: Mapping[str, Sequence[RunFacts]], versions: Mapping[str, str], c
     return "\n".join(lines) + "\n"
 
 
-def table(found: Mapping[str, Sequence[RunFacts]]) -> Iterator[str]:
+def table(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
     """Yield the lines of the table."""
     yield (
         "| network | experiment | weights, activations | accuracy | published | seeds | epochs | bits of weights | "
@@ -167,6 +185,9 @@ def table(found: Mapping[str, Sequence[RunFacts]]) -> Iterator[str]:
     places = {source: number for number, source in enumerate(PUBLISHED_BY, 1)}
     for config, row in ROWS.items():
         runs = found.get(config, ())
+        if not runs and config in kept:
+            yield kept[config]
+            continue
         experiment = runs[0].experiment if runs else read(CONFIGS / f"{config}.toml")
         published = f"{row.published:.2f} [{places[row.source]}]" if row.published else ""
         yield f"| {row.network} | `{config}` | {_widths(experiment)} | {_reached(runs)} | {published} | {_rest(runs)} |"
@@ -209,13 +230,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--write-only", action="store_true", help="train nothing: make the page of the runs that are there"
     )
+    parser.add_argument(
+        "--keep-rows",
+        action="store_true",
+        help="leave rows as the page has them where no run is there: measured before, of the same configs",
+    )
     options = parser.parse_args(arguments)
     data_dir = data_folder(options.data_dir)
     if not options.write_only:
         for config in options.experiments or ROWS:
             for seed in options.seeds:
                 measure(config, seed, options.runs_dir, data_dir)
-    write_text(PAGE, page(finished(options.runs_dir, options.seeds, data_dir), installed(), processor()))
+    kept = rows_of(PAGE.read_text()) if options.keep_rows and PAGE.is_file() else {}
+    write_text(PAGE, page(finished(options.runs_dir, options.seeds, data_dir), installed(), processor(), kept))
     note(f"{PAGE} written")
 
 

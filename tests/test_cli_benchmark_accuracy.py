@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.cli.benchmark_accuracy import PUBLISHED_BY, ROWS, finished, page, run_of, table
+from bitwright.cli.benchmark_accuracy import PUBLISHED_BY, ROWS, finished, page, rows_of, run_of, table
 from bitwright.cli.benchmark_teacher import CONFIGS
 from bitwright.cli.compare_facts import RunFacts
 from bitwright.cli.experiment import read
@@ -65,6 +65,17 @@ def test_what_was_not_measured_is_open() -> None:
     lines = list(table({}))[HEAD:]
     assert {cells(line)[3] for line in lines} == {""}
     assert all(cells(line)[5:] == [""] * 5 for line in lines)
+
+
+def test_rows_of_a_page_stay_where_no_run_is_there() -> None:
+    earlier = page({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.95)]}, {}, "")
+    found = {"mnist_sfc_w1a1": [facts("mnist_sfc_w1a1", 1, 0.98)]}
+    both = page(found, {}, "", rows_of(earlier))
+    assert sorted(rows_of(both)) == ["mnist_sfc_w1a1", "mnist_tfc_w1a1"]
+    assert rows_of(both)["mnist_tfc_w1a1"] == rows_of(earlier)["mnist_tfc_w1a1"]
+    again = page({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.96)]}, {}, "", rows_of(earlier))
+    assert cells(rows_of(again)["mnist_tfc_w1a1"])[3] == "96.00"
+    assert "mnist_tfc_w1a1" not in rows_of(page(found, {}, ""))
 
 
 def test_page_says_versions_and_processor() -> None:
