@@ -190,7 +190,8 @@ def table(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = Map
             continue
         experiment = runs[0].experiment if runs else read(CONFIGS / f"{config}.toml")
         published = f"{row.published:.2f} [{places[row.source]}]" if row.published else ""
-        yield f"| {row.network} | `{config}` | {_widths(experiment)} | {_reached(runs)} | {published} | {_rest(runs)} |"
+        network = f"{row.network}, with a teacher" if experiment.train.teacher else row.network
+        yield f"| {network} | `{config}` | {_widths(experiment)} | {_reached(runs)} | {published} | {_rest(runs)} |"
 
 
 def _widths(experiment: Experiment) -> str:

@@ -56,6 +56,13 @@ def test_row_has_mean_and_spread_over_the_seeds_and_all_integers() -> None:
     ]
 
 
+def test_network_that_learns_from_another_says_so() -> None:
+    line = next(
+        line for line in table({"mnist_lfc_w1a1": [facts("mnist_lfc_w1a1", 1, 0.99)]}) if "mnist_lfc_w1a1" in line
+    )
+    assert cells(line)[0] == "LFC, with a teacher"
+
+
 def test_one_seed_has_no_spread_and_differing_integers_are_counted() -> None:
     line = list(table({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.9512, different=3)]}))[HEAD]
     assert (cells(line)[3], cells(line)[9]) == ("95.12", "3")
