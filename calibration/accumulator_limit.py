@@ -26,7 +26,7 @@ from bitwright.calibration.look import look_into
 from bitwright.calibration.rounding import run_mode
 from bitwright.calibration.settings import Rounding
 from bitwright.quant.accumulator_aware import AccumulatorLimit, limit_of, limited, projected, see_input
-from bitwright.quant.latent_weights import limit_accumulators
+from bitwright.quant.latent_weights import limit_accumulators, weighted_layers
 from bitwright.quant.quantizer_scale import most_code, set_scale
 
 STEPS = 25
@@ -63,7 +63,7 @@ def fit_accumulators(network: nn.Module, inputs: Tensor) -> None:
                     f"{module.groups}; leave recipe.accumulator_bit_width out, or train"
                 )
             _fit(module, limit, _second_moments(network, module, limit, inputs))
-    limit_accumulators(network)
+    limit_accumulators(weighted_layers(network))
 
 
 def round_limited(network: nn.Module, inputs: Tensor, rounding: Rounding) -> None:
@@ -71,7 +71,7 @@ def round_limited(network: nn.Module, inputs: Tensor, rounding: Rounding) -> Non
     modes: dict[Rounding, Any] = {"gptq": _LimitedGptq, "gpfq": _LimitedGpfq}
     run_mode(modes[rounding], network, inputs)
     with torch.no_grad():
-        limit_accumulators(network)
+        limit_accumulators(weighted_layers(network))
 
 
 def clip_biases(network: nn.Module, example: Tensor) -> None:

@@ -19,7 +19,7 @@ from bitwright.models.distillation import Teacher, plain, watch
 from bitwright.models.progressive import keep_weights_float
 from bitwright.models.pruning import keep_zero
 from bitwright.models.settings import TrainSettings
-from bitwright.quant.latent_weights import clip_latent_weights
+from bitwright.quant.latent_weights import clip_latent_weights, weighted_layers
 from bitwright.quant.sign_gradient import set_progress
 
 AVERAGE_STATISTICS_BATCHES = 100
@@ -52,6 +52,7 @@ class Classifier(L.LightningModule):
         self.teacher = teacher
         self.features = watch(network, settings.distillation_layers if teacher else ())
         self.network = network
+        self.weighted = weighted_layers(network)
         self.average: AveragedModel | None = None
         self.settings = settings
         self.data = data
@@ -119,7 +120,7 @@ class Classifier(L.LightningModule):
 
     def on_train_batch_end(self, *_: object) -> None:
         """Keep the latent weights of binary layers where they can still change sign, and pruned weights zero."""
-        clip_latent_weights(self.network)
+        clip_latent_weights(self.weighted)
         keep_zero(self.network, self.zeros)
         if self.average is not None:
             self.average.update_parameters(self.network)

@@ -22,7 +22,7 @@ from bitwright.models.checkpoint import NetworkDescription, load
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.accumulator_aware import AccumulatorLimit, bias_bit_width, codes_within, see_input
 from bitwright.quant.brevitas_layers import dense, input_quantizer
-from bitwright.quant.latent_weights import clip_latent_weights
+from bitwright.quant.latent_weights import clip_latent_weights, weighted_layers
 from bitwright.quant.recipe import LayerRecipe, Recipe, Scale
 
 MLP = NetworkDescription(ModelSettings(hidden=(12, 12)), Recipe(), (1, 8, 8), 10)
@@ -53,7 +53,7 @@ def trained(description: NetworkDescription, steps: int = 2) -> nn.Module:
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(x), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        clip_latent_weights(network)
+        clip_latent_weights(weighted_layers(network))
     return network
 
 
@@ -139,7 +139,7 @@ def test_bias_is_within_the_limit_however_large() -> None:
         layer.bias.copy_(torch.tensor([1e6, -1e6, 3.0, 0.0]))
     network = nn.Sequential(input_quantizer(Recipe(), 0.0, 1.0), layer).train()
     network(torch.rand(8, 16))
-    clip_latent_weights(network)
+    clip_latent_weights(weighted_layers(network))
     assert accumulators(network, NetworkDescription(MLP.model, Recipe(), (16,), 4)) == {"layer_1": 13}
 
 

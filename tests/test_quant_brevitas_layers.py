@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bitwright.quant.brevitas_activations import STATISTICS_BATCHES, activation, sign
 from bitwright.quant.brevitas_layers import conv2d, dense, input_quantizer
 from bitwright.quant.fixed_point import fractional_bits
-from bitwright.quant.latent_weights import clip_latent_weights
+from bitwright.quant.latent_weights import clip_latent_weights, weighted_layers
 from bitwright.quant.recipe import FLOAT, Recipe
 
 WIDTHS = [2, 3, 6, 16]
@@ -162,7 +162,7 @@ def test_clipping_touches_binary_layers_only() -> None:
     with torch.no_grad():
         for layer in layers:
             layer.weight.view(-1).copy_(torch.tensor([-3.0, 0.5, 3.0]))
-    clip_latent_weights(nn.Sequential(*layers))
+    clip_latent_weights(weighted_layers(nn.Sequential(*layers)))
     clipped, kept = [-1.0, 0.5, 1.0], [-3.0, 0.5, 3.0]
     assert [layer.weight.view(-1).tolist() for layer in layers] == [clipped, clipped, kept, kept, kept]
 
