@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from bitwright.cli.benchmark_teacher import CONFIGS, taught
+from bitwright.cli.benchmark_origins import CONFIGS, prepared
 from bitwright.cli.compare_facts import RunFacts, facts
 from bitwright.cli.compare_speed import processor
 from bitwright.cli.console import note
@@ -85,7 +85,7 @@ def run_of(config: str, seed: int, runs_dir: Path) -> RunFolder:
 
 
 def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> None:
-    """Train a network, its teacher first, export and lower it, simulate it in C; do nothing of it that is done.
+    """Train a network, what it names first, export and lower it, simulate it in C; do nothing of it that is done.
 
     Args:
         config: Name of the experiment.
@@ -98,7 +98,7 @@ def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None) -> No
         OSError: If a file cannot be read or written.
     """
     run = run_of(config, seed, runs_dir)
-    experiment = taught(config, [f"seed={seed}", f"name={run.path.name}"], runs_dir, data_dir)
+    experiment = prepared(config, seed, run.path.name, runs_dir, data_dir)
     train(experiment, run, data_dir)
     export(experiment, run, data_dir)
     verdict = hls(experiment, run)

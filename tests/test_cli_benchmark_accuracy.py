@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitwright.cli.benchmark_accuracy import PUBLISHED_BY, ROWS, finished, page, rows_of, run_of, table
-from bitwright.cli.benchmark_teacher import CONFIGS
+from bitwright.cli.benchmark_origins import CONFIGS
 from bitwright.cli.compare_facts import RunFacts
 from bitwright.cli.experiment import read
 from bitwright.cli.run_folder import RunFolder
