@@ -39,6 +39,15 @@ CsimHeaders = Annotated[
         help="Headers of the C simulation: fast (Bitwright's, checked on the first inputs) or original (hls4ml's)."
     ),
 ]
+CsimInputs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Test inputs to simulate in C, the first so many; the verdict says so. A large network takes a tenth of a "
+        "second an input.",
+        show_default="all",
+    ),
+]
 InputType = Annotated[
     str | None,
     typer.Option(help="Type of the input of a network that does not quantise it, as in ap_ufixed<8,0>."),

@@ -12,6 +12,7 @@ from bitwright.cli.arguments import (
     DEFAULT,
     AllowApproximate,
     CsimHeaders,
+    CsimInputs,
     DataDir,
     ExperimentArgument,
     InputType,
@@ -99,6 +100,7 @@ def hls(
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
     csim_headers: CsimHeaders = "fast",
+    csim_inputs: CsimInputs = None,
 ) -> None:
     """Write the hls4ml project, compile it, and simulate the whole test set.
 
@@ -108,7 +110,7 @@ def hls(
     from bitwright.cli import stage_hls  # noqa: PLC0415
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
-    verdict = stage_hls.hls(settings, run, csim_headers)
+    verdict = stage_hls.hls(settings, run, csim_headers, csim_inputs)
     stage_hls.show(run, verdict)
     write_and_say(run)
     _verdict(verdict.exact)
@@ -124,6 +126,10 @@ def verify(
         bool, typer.Option(help="Take outputs whose inputs did not change, instead of computing all again.")
     ] = False,
     csim_headers: CsimHeaders = "fast",
+    csim_inputs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Test inputs to simulate in C, the first so many.", show_default="as many as last"),
+    ] = None,
 ) -> None:
     """Compute every level again from what lies in the run's folder, and compare all integers.
 
@@ -135,7 +141,8 @@ def verify(
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_export.run_levels(settings, run, data_dir, again=not cached)
     if run.project.exists():
-        stage_hls.simulate(run, again=not cached, headers=csim_headers)
+        many = csim_inputs or stage_hls.csim_inputs_of(run)
+        stage_hls.simulate(run, again=not cached, headers=csim_headers, csim_inputs=many)
     stage_rtl.simulate_again(run, again=not cached)
     verdict = stage_hls.judge(run)
     stage_hls.show(run, verdict)

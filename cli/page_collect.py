@@ -135,7 +135,8 @@ def _verdict(path: Path) -> Verdict:
         ) from error
     levels = tuple(Level(clean(name), **vars(level)) for name, level in found.levels.items())
     undecided = {clean(name): share for name, share in found.undecided.items()}
-    return Verdict(found.exact, found.chip_exact, found.test_set, found.largest_error, undecided, levels)
+    fewer = {clean(name): inputs for name, inputs in found.fewer.items()}
+    return Verdict(found.exact, found.chip_exact, found.test_set, found.largest_error, undecided, levels, fewer)
 
 
 def _training(path: Path) -> Training:

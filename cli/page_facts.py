@@ -43,6 +43,7 @@ class Verdict:
         largest_error: Greatest distance of the program's scores from the network's, in the network's units.
         undecided: Share of the sums before a layer's quantiser that float32 may round either way, by layer.
         levels: From the network to the chip.
+        fewer: Inputs of the levels that ran only the first ones, by level.
     """
 
     exact: bool
@@ -51,6 +52,7 @@ class Verdict:
     largest_error: float
     undecided: Mapping[str, float]
     levels: tuple[Level, ...]
+    fewer: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

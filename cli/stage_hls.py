@@ -26,8 +26,16 @@ from bitwright.hls.weight_files import check_weight_files, check_weight_texts
 from bitwright.models.autoencoder_settings import AUTOENCODER
 
 
-def hls(experiment: Experiment, run: RunFolder, headers: Headers = "fast") -> Verification:
-    """Write the run's project, compile it, simulate the whole test set, and compare every level.
+def hls(
+    experiment: Experiment, run: RunFolder, headers: Headers = "fast", csim_inputs: int | None = None
+) -> Verification:
+    """Write the run's project, compile it, simulate the test set, and compare every level.
+
+    Args:
+        experiment: Gives the target.
+        run: Its folder.
+        headers: That the simulation is compiled with.
+        csim_inputs: Test inputs to simulate, the first so many; all, if None.
 
     Raises:
         ValueError: If a type is too narrow, or hls4ml cannot carry the program.
@@ -42,7 +50,7 @@ def hls(experiment: Experiment, run: RunFolder, headers: Headers = "fast") -> Ve
     run.lock()
     run.verification.unlink(missing_ok=True)
     write(experiment.hls, run)
-    simulate(run, headers=headers)
+    simulate(run, headers=headers, csim_inputs=csim_inputs)
     return judge(run)
 
 
@@ -94,13 +102,20 @@ def _set_aside(run: RunFolder) -> None:
     note(f"hls: your changed project lies in {kept}")
 
 
-def simulate(run: RunFolder, *, again: bool = False, headers: Headers = "fast") -> None:
+def simulate(run: RunFolder, *, again: bool = False, headers: Headers = "fast", csim_inputs: int | None = None) -> None:
     """Compile the project as it lies on disk and run the test set through it, unless that was done.
 
     With the fast headers the first inputs are run with the original ones too, and the integers compared.
+
+    Args:
+        run: Its folder.
+        again: Whether to run what is up to date.
+        headers: To compile with.
+        csim_inputs: Test inputs to run, the first so many; all, if None.
     """
     program = load_program(run)
     inputs = load_array(run.inputs)
+    whole, inputs = len(inputs), inputs[:csim_inputs]
     check_weight_texts(run.project)
     started = time.monotonic()
     with progress_bar("compiling the C simulation", 1) as count:
@@ -110,10 +125,11 @@ def simulate(run: RunFolder, *, again: bool = False, headers: Headers = "fast") 
         note(f"csim: the fast headers do not compile with this project; the original ones are taken; see {log}")
     key = digest(library.name, run.inputs, run.lowered)
     path = run.output("csim")
-    if not again and run.is_current("csim", key, unchanged=[path]):
+    enough = csim_inputs_of(run) in (len(inputs), whole)
+    if not again and enough and run.is_current("csim", key, unchanged=[path]):
         note(f"hls: {path} is up to date")
         return
-    parts = run.csim / f"parts-{key[:16]}"
+    parts = run.csim / f"parts-{key[:16]}-{len(inputs)}"  # the last part of fewer inputs may be a short one
     if again:
         shutil.rmtree(parts, ignore_errors=True)
     if taken == "fast":
@@ -125,8 +141,14 @@ def simulate(run: RunFolder, *, again: bool = False, headers: Headers = "fast") 
     with progress_bar("csim level", len(inputs)) as count:
         codes = run_csim(library, run.project, program, inputs, parts, count)
     save_array(path, codes)
-    run.finish("csim", key, time.monotonic() - started, unchanged=[path])
+    run.finish("csim", key, time.monotonic() - started, unchanged=[path], inputs=str(len(inputs)))
     shutil.rmtree(parts)
+
+
+def csim_inputs_of(run: RunFolder) -> int:
+    """Return how many test inputs the last C simulation of a run was asked to run."""
+    noted = run.stamp_value("csim", "inputs")
+    return int(noted) if noted.isdecimal() else len(load_array(run.inputs))
 
 
 def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
@@ -146,7 +168,8 @@ def judge(run: RunFolder, *, approximate: bool = False) -> Verification:
     interface = read_interface(run.interface)
     labels, targets = _wanted(run)
     seconds = {level: run.seconds(level) for level in outputs}
-    verdict = verify(outputs, labels, interface, seconds, approximate=approximate, targets=targets)
+    first = {"csim": csim_inputs_of(run)} if "csim" in outputs else {}
+    verdict = verify(outputs, labels, interface, seconds, approximate=approximate, targets=targets, first=first)
     write_text(run.verification, verdict.text())
     if verdict.exact and run.project.exists():
         check_weight_files(run.project)
@@ -177,9 +200,8 @@ def was_approximate(run: RunFolder) -> bool:
 
 def show(run: RunFolder, verdict: Verification) -> None:
     """Print the closing table."""
-    table = Table(
-        title=f"{run.path.name}: {'exact' if verdict.exact else 'NOT EXACT'} on {verdict.test_set} test inputs"
-    )
+    title = f"{run.path.name}: {'exact' if verdict.exact else 'NOT EXACT'} on {verdict.test_set} test inputs"
+    table = Table(title=", ".join([title, *(f"{level} on the first {few}" for level, few in verdict.fewer.items())]))
     squared = any(level.mean_squared_error is not None for level in verdict.levels.values())
     figure = "mean squared error" if squared else "accuracy"
     for heading in ("level", figure, "integers compared", "different", "seconds"):
@@ -235,6 +257,7 @@ def _show_doubts(verdict: Verification) -> None:
 def differing_inputs(run: RunFolder, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return positions of inputs whose csim output differs from the program's, then others, ``most`` in all."""
     program, csim = (load_array(run.output(level)) for level in ("program", "csim"))
+    program = program[: csim_inputs_of(run)]
     if program.shape != csim.shape:
         raise ValueError(
             f"{run.output('csim')}: integers must be of shape {program.shape}, not {csim.shape}; run `bitwright verify`"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class LevelResult:
     Args:
         compared: Integers compared.
         different: Integers that differ; for the reference itself, outputs that are no integer.
-        accuracy: Share of inputs whose largest output is the label's; None where there are no labels.
+        accuracy: Share of its inputs whose largest output is the label's; None where there are no labels.
         seconds: That the level took when it last ran.
         mean_squared_error: Of the outputs to what they are to be, in the network's units; None where that is not known,
             or an output is no integer.
@@ -69,6 +70,19 @@ class Verification:
         """Whether no integer differs at any level."""
         return all(level.different == 0 for level in self.levels.values())
 
+    @property
+    def fewer(self) -> Mapping[str, int]:
+        """Inputs of the levels that ran only the first ones, by level.
+
+        >>> levels = {"program": LevelResult(1000, 0, None, 1.0), "csim": LevelResult(200, 0, None, 1.0)}
+        >>> Verification(100, levels).fewer
+        {'csim': 20}
+        """
+        most = max((level.compared for level in self.levels.values()), default=0)
+        return {
+            name: level.compared * self.test_set // most for name, level in self.levels.items() if level.compared < most
+        }
+
     def text(self) -> str:
         """Return `verification.json`."""
         levels: dict[str, Any] = {name: vars(level) for name, level in self.levels.items()}
@@ -89,6 +103,7 @@ def verify(
     *,
     approximate: bool = False,
     targets: NDArray[np.float32] | None = None,
+    first: Mapping[str, int] = MappingProxyType({}),
 ) -> Verification:
     """Compare every level's output integers ``(N, values)`` with the first level's.
 
@@ -99,6 +114,7 @@ def verify(
         seconds: By level.
         approximate: Whether the network's own levels may differ from the program where they are undecided.
         targets: What the network's output ``(N, values)`` is to be, in its own order; None where nobody knows.
+        first: How many inputs a level was asked to run, by level: the first so many; all, where it is not named.
 
     Raises:
         ValueError: If a level has another number of inputs or values, or there are more or fewer targets.
@@ -115,19 +131,20 @@ def verify(
     results = {}
     for level in order:
         codes = outputs[level]
-        if codes.shape != reference.shape or (labels is not None and len(codes) != len(labels)):
+        inputs = min(first.get(level, len(reference)), len(reference))
+        wanted = (inputs, *reference.shape[1:])
+        if codes.shape != wanted or (labels is not None and len(reference) != len(labels)):
             raise ValueError(
-                f"outputs/{level}.npy: integers must be of shape {reference.shape}, not {codes.shape}; "
-                "delete it and run again"
+                f"outputs/{level}.npy: integers must be of shape {wanted}, not {codes.shape}; delete it and run again"
             )
-        different = (codes != reference) | (codes == OFF_GRID)
+        different = (codes != reference[:inputs]) | (codes == OFF_GRID)
         scores = output_values(interface.output, codes)
         results[level] = LevelResult(
             compared=codes.size,
             different=int(different.sum()),
-            accuracy=None if labels is None else float((scores.argmax(axis=1) == labels).mean()),
+            accuracy=None if labels is None else float((scores.argmax(axis=1) == labels[:inputs]).mean()),
             seconds=round(seconds.get(level, 0.0), 3),
-            mean_squared_error=None if targets is None else _mean_squared_error(scores, codes, targets),
+            mean_squared_error=None if targets is None else _mean_squared_error(scores, codes, targets[:inputs]),
         )
     program = outputs.get("program", reference)
     below = [outputs[level] for level in order if level not in FLOAT_LEVELS]
@@ -137,7 +154,7 @@ def verify(
         levels=results,
         undecided=interface.undecided,
         approximate=approximate,
-        chip_exact=all(np.array_equal(codes, program) for codes in below),
+        chip_exact=all(np.array_equal(codes, program[: len(codes)]) for codes in below),
         largest_error=float(error.max(initial=0.0)),
     )
 

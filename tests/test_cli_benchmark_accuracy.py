@@ -1,5 +1,6 @@
 """The table of the networks of the field: its rows are experiments, its figures those of the runs, the rest is open."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,13 @@ def test_network_that_learns_from_another_says_so() -> None:
         line for line in table({"mnist_lfc_w1a1": [facts("mnist_lfc_w1a1", 1, 0.99)]}) if "mnist_lfc_w1a1" in line
     )
     assert cells(line)[0] == "LFC, with a teacher"
+
+
+def test_simulation_of_the_first_images_says_how_many_integers() -> None:
+    found = facts("cifar10_cnv_w1a1", 1, 0.8)
+    levels = {**found.levels, "csim": LevelResult(10, 0, 0.8, 1.0)}
+    line = next(line for line in table({"cifar10_cnv_w1a1": [replace(found, levels=levels)]}) if "cnv_w1a1" in line)
+    assert cells(line)[8] == "100 at each of torch, program; 10 at each of csim"
 
 
 def test_one_seed_has_no_spread_and_differing_integers_are_counted() -> None:

@@ -274,3 +274,24 @@ def test_help_teaches_the_stages(bitwright: Bitwright) -> None:
     assert outcome.status == 0
     for command in ("train", "export", "hls", "verify", "diff", "lower", "doctor"):
         assert f" {command} " in outcome.out
+
+
+def test_first_inputs_alone_are_simulated_on_demand_and_the_verdict_says_so(
+    fixed_run: Path, bitwright: Bitwright
+) -> None:
+    for arguments in (["--csim-inputs", "150"], []):  # again as many
+        outcome = bitwright("verify", fixed_run, *arguments)
+        assert outcome.status == 0, outcome.err
+        assert "exact on 360 test inputs, csim on the first 150" in " ".join(outcome.out.split())
+        compared = {name: level["compared"] for name, level in verdict(fixed_run).items()}
+        assert compared == {"torch": 3600, "qonnx": 3600, "program": 3600, "csim": 1500}
+        assert np.load(fixed_run / "outputs" / "csim.npy").shape == (150, 10)
+    assert bitwright("diff", fixed_run).status == 0
+    page = re.sub(r"<[^>]*>", "", (fixed_run / "report.html").read_text())
+    assert "is the same, on 360 inputs, csim on the first 150." in page
+    assert bitwright("hls", fixed_run).status == 0
+    assert verdict(fixed_run)["csim"]["compared"] == 3600
+    before = states(fixed_run / "outputs")
+    assert bitwright("hls", fixed_run, "--csim-inputs", "150").status == 0  # all are there
+    assert states(fixed_run / "outputs") == before
+    assert verdict(fixed_run)["csim"]["compared"] == 3600

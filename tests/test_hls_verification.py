@@ -84,6 +84,18 @@ def test_level_of_another_shape_is_refused() -> None:
         verify({"torch": CODES, "csim": CODES[:2]}, LABELS, FACTS, {})
 
 
+def test_level_that_ran_the_first_inputs_is_compared_on_these() -> None:
+    other = CODES[:2].copy()
+    other[1, 0] += 1
+    for csim, different in ((CODES[:2], 0), (other, 1)):
+        found = verify({"torch": CODES, "program": CODES, "csim": csim}, LABELS, FACTS, {}, first={"csim": 2})
+        assert (found.levels["csim"].compared, found.levels["csim"].different) == (4, different)
+        assert (found.exact, found.chip_exact, found.fewer) == (different == 0, different == 0, {"csim": 2})
+    message = "outputs/csim.npy: integers must be of shape (2, 2), not (1, 2); delete it and run again"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        verify({"torch": CODES, "csim": CODES[:1]}, LABELS, FACTS, {}, first={"csim": 2})
+
+
 def test_what_float32_leaves_undecided_is_told_and_is_no_excuse() -> None:
     other = CODES.copy()
     other[2, 1] = 5
