@@ -1,11 +1,13 @@
 """The table of the networks of the field: its rows are experiments, its figures those of the runs, the rest is open."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bitwright.cli.benchmark_accuracy import PUBLISHED_BY, ROWS, finished, page, rows_of, run_of, table
+from bitwright.cli.benchmark_accuracy import finished, run_of
+from bitwright.cli.benchmark_accuracy_page import PUBLISHED_BY, ROWS, curves_of, page, rows_of, table
 from bitwright.cli.benchmark_origins import CONFIGS
 from bitwright.cli.compare_facts import RunFacts
 from bitwright.cli.experiment import read
@@ -104,3 +106,22 @@ def test_runs_without_a_verdict_do_not_count(tmp_path: Path) -> None:
     run.create()
     (run.path / "experiment.toml").write_text('name = "mnist_tfc_w1a1_s1"\n')
     assert finished(tmp_path, [1], None) == {}
+
+
+def test_training_that_was_cut_short_says_so_and_shows_its_curve(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "cifar10_cnv_w1a1_s1")
+    run.create()
+    history = [{"epoch": 0, "validation_accuracy": 0.401}, {"epoch": 1, "validation_accuracy": 0.523}]
+    run.metrics.write_text(json.dumps({"seconds": 1800.0, "history": history}))
+    experiment = read(CONFIGS / "cifar10_cnv_w1a1.toml", ["train.epochs=2", 'train.precision="bfloat16"'])
+    short = replace(facts("cifar10_cnv_w1a1", 1, 0.5), run=run, experiment=experiment)
+    whole = facts("cifar10_cnv_w2a2", 1, 0.9)
+    text = page({"cifar10_cnv_w1a1": [short], "cifar10_cnv_w2a2": [whole]}, {}, "")
+    row = cells(rows_of(text)["cifar10_cnv_w1a1"])
+    assert row[1] == "`cifar10_cnv_w1a1`, `train.epochs=2`, `train.precision=bfloat16`"
+    assert (row[3], row[6]) == ("50.00, open", "2")
+    assert cells(rows_of(text)["cifar10_cnv_w2a2"])[3] == "90.00"
+    assert curves_of(text) == {"cifar10_cnv_w1a1": "| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |"}
+    again = page({}, {}, "", rows_of(text), curves_of(text))
+    assert (rows_of(again), curves_of(again)) == (rows_of(text), curves_of(text))
+    assert "cut short" not in page({"cifar10_cnv_w2a2": [whole]}, {}, "")
