@@ -4,6 +4,8 @@ For each data set and seed: LeNet-5 in float (configs/*_lenet5_float.toml), cali
 and that of 4 bits trained on for a few epochs, of whose weights the moving average is kept. Each fixed-point network is
 exported and lowered, and its integers at the levels torch, qonnx and program are compared on the whole test set. The
 jets have only a sample at hand: the same on a part of it, the rest to score.
+
+On Fashion-MNIST there is a third way: a larger float network teaches LeNet-5 in float, and again at 4 bits.
 """
 
 import argparse
@@ -18,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from bitwright.calibration.settings import CalibrationSettings
+from bitwright.cli.benchmark_origins import CONFIGS, trained
+from bitwright.cli.compare_facts import facts
 from bitwright.cli.console import note, out
 from bitwright.cli.experiment import Experiment, changed, read
 from bitwright.cli.run_folder import RunFolder
@@ -27,8 +31,13 @@ from bitwright.cli.stage_hls import judge
 from bitwright.cli.stage_train import train
 from bitwright.models.dataset import data_folder, load_test
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+TEACHERS = {"fashion_lenet5_float": "fashion_lenet5_x3_float"}
+"""Experiments of larger float networks, by those whose networks learn from them."""
+
 IMAGES = ("mnist_lenet5_float", "fashion_lenet5_float")
+TRAINED_ON = ("train.average_weights=0.999", 'train.keep="last"')
+"""How a network is trained on."""
+
 JETS_TRAINED_ON = 700
 JETS_TRAINING = ("train.epochs=40", "train.batch_size=32")
 
@@ -93,20 +102,67 @@ def figures(
     begun = read(start.path / "experiment.toml")
     assert reached is not None
     yield _figure(begun, start, "PTQ 4 bit, learned rounding, per channel", seed, reached, data_dir)
-    four = changed(
-        begun,
-        [
-            f"name={experiment.name}_qat_w4a4",
-            f"train.epochs={epochs}",
-            "train.learning_rate=0.0005",
-            "train.average_weights=0.999",
-            'train.keep="last"',
-            f'train.start_from="{start.checkpoint}"',
-        ],
-    )
-    trained = RunFolder(runs_dir / four.name)
-    train(four, trained, data_dir)
-    yield _figure(four, trained, f"the same, QAT of {epochs} epochs", seed, reached, data_dir)
+    settings = [f"name={experiment.name}_qat_w4a4", "train.learning_rate=0.0005", *TRAINED_ON]
+    four, last = _trained_on(begun, start, epochs, settings, runs_dir, data_dir)
+    yield _figure(four, last, f"the same, QAT of {epochs} epochs", seed, reached, data_dir)
+
+
+def taught(
+    config: Path, teacher: str, seed: int, runs_dir: Path, data_dir: Path | None, epochs: int
+) -> Iterator[Figure]:
+    """Train in float with a teacher, calibrate to 4 bits and train on with it; yield what each network reached.
+
+    Args:
+        config: Of the float network; the accuracy of its run without a teacher is what losses are counted from.
+        teacher: Name of the teacher's experiment.
+        seed: Of everything but the teacher.
+        runs_dir: Where runs lie; what is there is not done again.
+        data_dir: Of the data sets.
+        epochs: Of training at 4 bits.
+    """
+    alone = trained(config.stem, seed, runs_dir, data_dir)
+    reached = _measured(alone, data_dir)
+    lessons = [
+        f'train.teacher="{trained(teacher, None, runs_dir, data_dir).checkpoint}"',
+        "train.distillation_weight=0.9",
+        "train.distillation_temperature=1.0",
+        *TRAINED_ON,
+    ]
+    experiment = read(config, [f"seed={seed}", f"name={config.stem}_taught_s{seed}", "train.epochs=30", *lessons])
+    run = RunFolder(runs_dir / experiment.name)
+    train(experiment, run, data_dir)
+    accuracy = _measured(run, data_dir)
+    name = experiment.data.name
+    yield Figure(name, "float, with a teacher", seed, accuracy, 100 * (reached - accuracy), 0, 0)
+    widths = {"weight_bit_width": 4, "activation_bit_width": 4, "input_bit_width": 8}
+    settings = CalibrationSettings(rounding="learned", fold=False)
+    start = calibrate(run.path, runs_dir, data_dir, ["recipe.weight_scale=per_channel"], widths, settings, None)
+    begun = read(start.path / "experiment.toml")
+    yield _figure(begun, start, "that, PTQ 4 bit, learned rounding, per channel", seed, reached, data_dir)
+    changes = [f"name={experiment.name}_qat_w4a4", "train.learning_rate=0.001", "train.learn_scales=false", *lessons]
+    four, last = _trained_on(begun, start, epochs, changes, runs_dir, data_dir)
+    yield _figure(four, last, f"that, QAT of {epochs} epochs with the teacher", seed, reached, data_dir)
+
+
+def _trained_on(
+    begun: Experiment,
+    start: RunFolder,
+    epochs: int,
+    settings: Sequence[str],
+    runs_dir: Path,
+    data_dir: Path | None,
+) -> tuple[Experiment, RunFolder]:
+    experiment = changed(begun, [f"train.epochs={epochs}", f'train.start_from="{start.checkpoint}"', *settings])
+    run = RunFolder(runs_dir / experiment.name)
+    train(experiment, run, data_dir)
+    return experiment, run
+
+
+def _measured(run: RunFolder, data_dir: Path | None) -> float:
+    """Return the accuracy on test of a float network."""
+    accuracy = facts(run, read(run.path / "experiment.toml"), data_dir).accuracy
+    assert accuracy is not None
+    return accuracy
 
 
 def _float_accuracy(run: RunFolder) -> float:
@@ -155,12 +211,22 @@ def table(found: Sequence[Figure]) -> Iterator[str]:
         )
 
 
+def _rows(config: Path, seed: int, runs_dir: Path, data_dir: Path | None, epochs: int, rows: str) -> Iterator[Figure]:
+    if rows != "taught":
+        yield from figures(config, seed, runs_dir, data_dir, epochs)
+    if rows != "plain" and config.stem in TEACHERS:
+        yield from taught(config, TEACHERS[config.stem], seed, runs_dir, data_dir, epochs)
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--configs", nargs="*", default=list(IMAGES), help="of configs/")
     parser.add_argument("--epochs", type=int, default=10, help="of training at 4 bits")
+    parser.add_argument(
+        "--rows", choices=["all", "plain", "taught"], default="all", help="without a teacher, with one, or both"
+    )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--jets", action="store_true", help="the sample of the jets, too")
@@ -168,7 +234,8 @@ def main(arguments: Sequence[str]) -> None:
     found: list[Figure] = []
     for name in options.configs:
         for seed in options.seeds:
-            for figure in figures(CONFIGS / f"{name}.toml", seed, options.runs_dir, options.data_dir, options.epochs):
+            given = (CONFIGS / f"{name}.toml", seed, options.runs_dir, options.data_dir, options.epochs)
+            for figure in _rows(*given, options.rows):
                 note(f"{figure.data}, seed {seed}, {figure.how}: {figure.accuracy:.2%}, {figure.different} different")
                 found.append(figure)
     if options.jets:

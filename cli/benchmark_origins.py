@@ -34,11 +34,11 @@ def prepared(config: str, seed: int, name: str, runs_dir: Path, data_dir: Path |
     experiment = read(path)
     overrides = [f"seed={seed}", f"name={name}"]
     if experiment.train.teacher:
-        teacher = _trained(_folder(experiment.train.teacher), None, runs_dir, data_dir)
+        teacher = trained(_folder(experiment.train.teacher), None, runs_dir, data_dir)
         overrides.append(f'train.teacher="{teacher.checkpoint}"')
     if experiment.train.start_from:
         floating, _, _ = _folder(experiment.train.start_from).partition(CALIBRATED)
-        start = _calibrated(_trained(floating, seed, runs_dir, data_dir), experiment, runs_dir, data_dir)
+        start = _calibrated(trained(floating, seed, runs_dir, data_dir), experiment, runs_dir, data_dir)
         overrides.append(f'train.start_from="{start.checkpoint}"')
     return read(path, overrides)
 
@@ -47,8 +47,19 @@ def _folder(checkpoint: str) -> str:
     return Path(checkpoint).parent.name
 
 
-def _trained(config: str, seed: int | None, runs_dir: Path, data_dir: Path | None) -> RunFolder:
-    """Return the run of a float experiment of configs/, trained: with a seed, or with its own under its own name."""
+def trained(config: str, seed: int | None, runs_dir: Path, data_dir: Path | None) -> RunFolder:
+    """Return the run of a float experiment of configs/, trained: with a seed, or with its own under its own name.
+
+    Args:
+        config: Name of the experiment.
+        seed: Of everything, and in the run's name; the experiment's, and not in the name, if None.
+        runs_dir: Where runs lie.
+        data_dir: Of the data sets.
+
+    Raises:
+        ValueError: If the network is refused.
+        OSError: If a file cannot be read or written.
+    """
     name = config if seed is None else f"{config}_s{seed}"
     run = RunFolder(runs_dir / name)
     experiment = read(CONFIGS / f"{config}.toml", [] if seed is None else [f"seed={seed}", f"name={name}"])
