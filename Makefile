@@ -122,7 +122,7 @@ bench-packing: $(INSTALLED) ## LUT of 1-bit layers beside fixed-point ones of eq
 bench-accuracy: $(INSTALLED) ## Train the networks of docs/accuracy.md and write it: days (BENCH="mnist_tfc_w1a1 --seeds 1" for less)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_accuracy $(BENCH)
 
-bench-calibration: $(INSTALLED) ## Calibration beside training, LeNet-5, three seeds: an hour (BENCH="--seeds 1" for less, --jets)
+bench-calibration: $(INSTALLED) ## Calibration beside training, LeNet-5, three seeds: hours (BENCH="--seeds 1" for less, --jets)
 	OMP_NUM_THREADS=1 $(BIN)/python -m bitwright.cli.benchmark_calibration $(BENCH)
 
 bench-estimate: $(INSTALLED) ## Measure estimates against vendor reports; with runs: BENCH_RUNS="runs/x" against alkaid and Yosys

@@ -14,7 +14,7 @@ from bitwright.cli.benchmark_accuracy_page import ROWS, curves_of, page, rows_of
 from bitwright.cli.benchmark_origins import prepared
 from bitwright.cli.compare_facts import RunFacts, facts
 from bitwright.cli.compare_speed import processor
-from bitwright.cli.console import note
+from bitwright.cli.console import err, error_line, note
 from bitwright.cli.experiment import changed, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, write_text
 from bitwright.cli.stage_export import export
@@ -80,8 +80,8 @@ def finished(runs_dir: Path, seeds: Sequence[int], data_dir: Path | None) -> dic
     return found
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Measure what is not there yet, and write the page."""
+def main(arguments: Sequence[str]) -> int:
+    """Measure what is not there yet, and write the page; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiments", nargs="*", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}; all, if left out")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -101,9 +101,22 @@ def main(arguments: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting of the experiments, such as train.epochs=12; the page names it",
+        help="a setting of the trainings, such as train.epochs=12; the page names it",
     )
     options = parser.parse_args(arguments)
+    try:
+        _measure_and_write(options)
+    except (ValueError, OSError) as error:
+        err.print(error_line(error), style="red", markup=False)
+        return 2
+    return 0
+
+
+def _measure_and_write(options: argparse.Namespace) -> None:
+    for override in options.overrides:
+        if not override.startswith("train.") or options.write_only:
+            wanted = "left out with --write-only" if options.write_only else "of a training, as train.epochs=12"
+            raise ValueError(f"--set: setting must be {wanted}, not {override}; change configs/ for others")
     data_dir = data_folder(options.data_dir)
     if not options.write_only:
         for config in options.experiments or ROWS:
@@ -116,4 +129,4 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

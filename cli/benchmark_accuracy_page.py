@@ -109,7 +109,8 @@ def page(
         "",
         "The input of our networks has 8 bits where the experiment does not say otherwise. Each row is",
         "`python -m bitwright.cli.benchmark_accuracy EXPERIMENT`, of `configs/EXPERIMENT.toml`, where every setting",
-        "stands but those named beside it.",
+        "stands but those named beside it. How the networks with a teacher are trained was chosen on seed 1, with test",
+        "figures in sight.",
         *curves(found, kept_curves),
         "",
         f"Made with {', '.join(f'{part} {version}' for part, version in versions.items())}",
@@ -170,7 +171,7 @@ def curves(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = Ma
             "time for, with a whole schedule of the learning rate. Accuracy on validation after each epoch, in percent:"
         )
         yield ""
-        yield "| experiment | seed | minutes | validation accuracy, epoch by epoch |"
+        yield "| experiment | seed | minutes, since the last start | validation accuracy, epoch by epoch |"
         yield "|---|---|---|---|"
         yield from lines
 

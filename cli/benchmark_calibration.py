@@ -1,4 +1,4 @@
-"""Measure calibration beside training on real data: `make bench-calibration`. Takes an hour where nothing is there yet.
+"""Measure calibration beside training on real data: `make bench-calibration`. Takes hours where nothing is there yet.
 
 For each data set and seed: LeNet-5 in float (configs/*_lenet5_float.toml), calibrated to 8, 6 and 4 bits on 512 images,
 and that of 4 bits trained on for a few epochs, of whose weights the moving average is kept. Each fixed-point network is
@@ -9,7 +9,6 @@ On Fashion-MNIST there is a third way: a larger float network teaches LeNet-5 in
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -81,13 +80,11 @@ def figures(
     experiment = read(config, [f"seed={seed}", f"name={config.stem}_s{seed}", *overrides])
     run = RunFolder(runs_dir / experiment.name)
     train(experiment, run, data_dir)
-    reached = None
+    reached = _measured(run, data_dir)
+    yield Figure(experiment.data.name, "float", seed, reached, 0.0, 0, 0)
     for bits in (8, 6):
         widths = {"weight_bit_width": bits, "activation_bit_width": bits, "input_bit_width": 8}
         fixed = calibrate(run.path, runs_dir, data_dir, (), widths, CalibrationSettings(), None)
-        if reached is None:
-            reached = _float_accuracy(fixed)
-            yield Figure(experiment.data.name, "float", seed, reached, 0.0, 0, 0)
         yield _figure(read(fixed.path / "experiment.toml"), fixed, f"PTQ {bits} bit", seed, reached, data_dir)
     widths = {"weight_bit_width": 4, "activation_bit_width": 4, "input_bit_width": 8}
     start = calibrate(
@@ -100,7 +97,6 @@ def figures(
         f"{experiment.name}_ptq_w4a4",
     )
     begun = read(start.path / "experiment.toml")
-    assert reached is not None
     yield _figure(begun, start, "PTQ 4 bit, learned rounding, per channel", seed, reached, data_dir)
     settings = [f"name={experiment.name}_qat_w4a4", "train.learning_rate=0.0005", *TRAINED_ON]
     four, last = _trained_on(begun, start, epochs, settings, runs_dir, data_dir)
@@ -163,10 +159,6 @@ def _measured(run: RunFolder, data_dir: Path | None) -> float:
     accuracy = facts(run, read(run.path / "experiment.toml"), data_dir).accuracy
     assert accuracy is not None
     return accuracy
-
-
-def _float_accuracy(run: RunFolder) -> float:
-    return float(json.loads((run.path / "calibration.json").read_text())["accuracy"]["test"]["float"])
 
 
 def _figure(

@@ -1,6 +1,6 @@
 """The float weights behind quantised ones, after a step of training. Imports torch."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ def weighted_layers(network: nn.Module) -> tuple[nn.Module, ...]:
     return tuple(module for module in network.modules() if isinstance(module, WEIGHTED))
 
 
-def clip_latent_weights(layers: Iterable[nn.Module]) -> None:
+def clip_latent_weights(layers: Sequence[nn.Module]) -> None:
     """Put the float weights behind quantised ones where they belong, in place, after a step of training.
 
     Those of binary layers are clipped to [-1, 1]: their gradient passes everywhere; unclipped, they would grow without
@@ -42,7 +42,7 @@ def clip_latent_weights(layers: Iterable[nn.Module]) -> None:
     limit_accumulators(layers)
 
 
-def limit_accumulators(layers: Iterable[nn.Module]) -> None:
+def limit_accumulators(layers: Sequence[nn.Module]) -> None:
     """Move the weights of every layer with a limited accumulator, in place, to where all its sums fit.
 
     Layers that have seen no input yet stay as they are.

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bitwright.cli.benchmark_accuracy import finished, run_of
+from bitwright.cli import benchmark_accuracy
+from bitwright.cli.benchmark_accuracy import finished, main, measure, run_of
 from bitwright.cli.benchmark_accuracy_page import PUBLISHED_BY, ROWS, curves_of, page, rows_of, table
 from bitwright.cli.benchmark_origins import CONFIGS
 from bitwright.cli.compare_facts import RunFacts
-from bitwright.cli.experiment import read
+from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.run_folder import RunFolder
-from bitwright.hls.verification import LevelResult
+from bitwright.hls.verification import LevelResult, Verification
 
 HEAD = 2
 """Lines of the table before its rows."""
@@ -125,3 +126,48 @@ def test_training_that_was_cut_short_says_so_and_shows_its_curve(tmp_path: Path)
     again = page({}, {}, "", rows_of(text), curves_of(text))
     assert (rows_of(again), curves_of(again)) == (rows_of(text), curves_of(text))
     assert "cut short" not in page({"cifar10_cnv_w2a2": [whole]}, {}, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--set", "recipe.weight_bit_width=3"],
+            "--set: setting must be of a training, as train.epochs=12, not recipe.weight_bit_width=3; change configs/ "
+            "for others",
+        ),
+        (
+            ["--set", "train.epochs=3", "--write-only"],
+            "--set: setting must be left out with --write-only, not train.epochs=3; change configs/ for others",
+        ),
+        (["--set", "train.nope=3"], "--set: train.nope: key must be a known one, not 'nope'; did you mean 'nodes'?"),
+    ],
+)
+def test_settings_that_the_page_could_not_name_are_refused(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mnist_tfc_w1a1", "--seeds", "1", "--runs-dir", str(tmp_path), *arguments]) == 2
+    assert " ".join(capsys.readouterr().err.split()) == message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_reach_the_training_and_the_row_says_how_many_inputs_are_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    def train(experiment: Experiment, run: RunFolder, _: object) -> None:
+        seen.append((experiment.name, run.path.name, experiment.seed, experiment.train.epochs))
+
+    def hls(_: object, __: object, *, csim_inputs: int | None) -> Verification:
+        seen.append(csim_inputs)
+        return Verification(1, {"program": LevelResult(10, 0, 0.5, 0.0)})
+
+    monkeypatch.setattr(benchmark_accuracy, "train", train)
+    monkeypatch.setattr(benchmark_accuracy, "export", lambda *_: None)
+    monkeypatch.setattr(benchmark_accuracy, "hls", hls)
+    measure("cifar10_cnv_w1a1", 2, tmp_path, None, ["train.epochs=3"])
+    measure("mnist_tfc_w1a1", 1, tmp_path, None)
+    whole = read(CONFIGS / "mnist_tfc_w1a1.toml").train.epochs
+    names = ("cifar10_cnv_w1a1_s2", "mnist_tfc_w1a1_s1")
+    assert seen == [(names[0], names[0], 2, 3), 1000, (names[1], names[1], 1, whole), None]
