@@ -1,4 +1,4 @@
-"""The moving average of the weights: what is kept is it, whether or not the training was killed."""
+"""What happens around each step: the moving average that is kept, killed or not, and the weights that are clipped."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -91,3 +91,16 @@ def test_killed_training_goes_on_with_the_average(tmp_path: Path, monkeypatch: p
     assert same(trained(tmp_path / "killed"), whole)
     plain = trained(tmp_path / "plain", SETTINGS.model_copy(update={"average_weights": 0.0}))
     assert not same(plain, whole)
+
+
+def test_latent_weights_of_binary_layers_are_clipped_after_every_step() -> None:
+    binary = NetworkDescription(MLP.model, Recipe(weight_bit_width=1, activation_bit_width=1), (1, 8, 8), 10)
+    layers = []
+    for description in (binary, MLP):
+        network: Any = description.build()
+        classifier = Classifier(network, TrainSettings(), digits(), SEED)
+        with torch.no_grad():
+            network.fc1.weight.fill_(3.0)
+        classifier.on_train_batch_end()
+        layers.append(network.fc1.weight)
+    assert [layer.unique().tolist() for layer in layers] == [[1.0], [3.0]]
