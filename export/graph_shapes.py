@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto, helper
 
-from bitwright.export.graph_check import STANDARD, agree, at, first_line, network_inputs, refuse, sizes_of
+from bitwright.export.graph_check import STANDARD, agree, first_line, sizes_of
+from bitwright.export.graph_edges import network_inputs
 from bitwright.export.graph_operators import operator_fault, quantizer_fault
-from bitwright.export.graph_tensors import AGAIN, FIELDS, FLOAT32, LARGEST, count, shown, type_name
-from bitwright.export.problems import Problem
+from bitwright.export.graph_tensors import FIELDS, FLOAT32, LARGEST, count, shown, type_name
+from bitwright.export.problems import AGAIN, Problem, at, refuse
 
 QUANTIZERS = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "FloatQuant")
 """Operators of qonnx whose result has the shape of the first input, and is float32."""

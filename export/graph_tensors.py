@@ -6,12 +6,11 @@ from pathlib import Path, PureWindowsPath
 
 from onnx import GraphProto, TensorProto
 
-from bitwright.export.problems import Problem
+from bitwright.export.problems import AGAIN, Problem
 
 LARGEST = 2**31 - 1
 """Bytes that a tensor may take, and all of them together: what protobuf can carry in one message."""
 
-AGAIN = "export the network again"
 FLOAT32 = "export the network in float32 (network.float())"
 
 FIELDS: dict[int, tuple[int, str]] = {

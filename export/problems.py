@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from onnx import NodeProto
+
+AGAIN = "export the network again"
+"""The remedy for what no exporter writes."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -29,3 +34,19 @@ class UnsupportedOperatorError(ValueError):
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
+
+
+def label(node: NodeProto) -> str:
+    """Return what messages call a node: its name, or its result's."""
+    return node.name or next((name for name in node.output if name), "a node without a name")
+
+
+def at(node: NodeProto, wrong: str, remedy: str = AGAIN) -> Problem:
+    """Return a problem of a node."""
+    return Problem(label(node), node.op_type, wrong, remedy)
+
+
+def refuse(file: str, problems: list[Problem]) -> None:
+    """Raise what was found, if anything was; the same is said once."""
+    if problems:
+        raise UnsupportedOperatorError(file, list(dict.fromkeys(problems)))
