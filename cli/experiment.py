@@ -76,6 +76,16 @@ class Experiment(BaseModel):
                 "train.float_weights_share: value must be 0 where recipe limits an accumulator, not "
                 f"{self.train.float_weights_share}; only quantised weights are limited"
             )
+        if self.train.average_weights and any(limits):
+            raise ValueError(
+                "train.average_weights: value must be 0 where recipe limits an accumulator, not "
+                f"{self.train.average_weights}; an average of weights that keep the limit need not keep it"
+            )
+        if self.train.float_weights_share and self.train.early_stop_epochs:
+            raise ValueError(
+                "train.early_stop_epochs: value must be 0 where train.float_weights_share is not, not "
+                f"{self.train.early_stop_epochs}; the training could end before the weights are quantised"
+            )
         if self.hls.io_type == "io_parallel" and images and self.data.name != "digits":
             raise ValueError(
                 f"hls.io_type: value must be 'io_stream' for model.kind = {self.model.kind!r}, not 'io_parallel'; "

@@ -161,7 +161,9 @@ def _keeps_zeros(original: FloatRun) -> bool:
 def _take(experiment: Experiment, run: RunFolder) -> None:
     """Make the pruned checkpoint the run's own, without training."""
     start = run.path / START
-    training = experiment.train.model_copy(update={"teacher": ""})
+    fields = type(experiment.train).model_fields
+    alone = {name: fields[name].default for name in fields if name == "teacher" or name.startswith("distillation_")}
+    training = experiment.train.model_copy(update=alone)
     experiment = experiment.model_copy(update={"train": training})
     key = training_key(experiment, run)
     present = [run.checkpoint, run.metrics]

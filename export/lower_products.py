@@ -13,6 +13,7 @@ from bitwright.export.elementwise import Elementwise
 from bitwright.export.layer_names import layer_name, unique_name
 from bitwright.export.line import Doubles
 from bitwright.export.lower_join import add_branches
+from bitwright.export.lower_numbers import widened
 from bitwright.export.lower_state import FINEST_BITS, LoweringState, RefusalError, channel_array
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Concat, Integers, Linear
@@ -168,6 +169,8 @@ def _placed(
     if source.zero_point:
         taps = codes.reshape(-1, filters).sum(axis=0)
         bias = (0 if bias is None else bias) - source.zero_point * taps
+    if bias is not None and isinstance(_weight_format(layer.quantizer, codes, 1.0), Bipolar):
+        source = widened(state, source)  # of +1 and -1: a count of matches has no place for a bias
     uniform = bool((scale == scale[0]).all())
     form = state.tensor(source).format
     worth = float(scale[0]) / form.step if uniform else 1.0

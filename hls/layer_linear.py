@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bitwright.export.operations import Conv2d, Dense, DepthwiseConv2d, Linear
+from bitwright.export.precision import is_xnor
 from bitwright.export.program import Program
 from bitwright.hls.layer import Layer, refuse_bits
 from bitwright.hls.target import Target
@@ -16,9 +17,12 @@ def linear_layer(operation: Linear, program: Program, types: dict[str, Any], tar
     """Return a dense layer or a convolution.
 
     Raises:
-        ValueError: If it pads one-bit data, or is depthwise on them, or skips rows in a stream with one row of weights.
+        ValueError: If it pads one-bit data, is depthwise on them or adds a bias to their matches, or if it skips
+            rows in a stream with one row of weights.
     """
     attributes: dict[str, Any]
+    if operation.bias is not None and is_xnor(operation, program):
+        refuse_bits(operation, program)  # hls4ml's count of matches would double the bias
     match operation:
         case Dense():
             inputs, outputs = operation.weight.shape

@@ -317,7 +317,12 @@ class TrainSettings(BaseModel):
                 f"label_smoothing: value must be 0 for loss = {self.loss!r}, not {self.label_smoothing}; it smooths "
                 "cross_entropy"
             )
-        for name in ("distillation_weight", "distillation_temperature", "distillation_layers"):
+        for name in (
+            "distillation_weight",
+            "distillation_temperature",
+            "distillation_layers",
+            "distillation_feature_weight",
+        ):
             value = getattr(self, name)
             if not self.teacher and value != type(self).model_fields[name].default:
                 raise ValueError(f"{name}: value must be left out where teacher is empty, not {value!r}; name one")

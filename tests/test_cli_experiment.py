@@ -165,6 +165,20 @@ def test_value_out_of_its_kind_or_range_is_refused(tmp_path: Path, text: str, sa
             "train.shift_pixels: value must be 0 for data.name = 'jets', not 1; jets are no images",
         ),
         (
+            "[recipe]\naccumulator_bit_width = 12\n[train]\naverage_weights = 0.9",
+            "train.average_weights: value must be 0 where recipe limits an accumulator, not 0.9; an average of weights "
+            "that keep the limit need not keep it",
+        ),
+        (
+            "[train]\nfloat_weights_share = 0.5\nearly_stop_epochs = 2",
+            "train.early_stop_epochs: value must be 0 where train.float_weights_share is not, not 2; the training "
+            "could end before the weights are quantised",
+        ),
+        (
+            "[train]\ndistillation_feature_weight = 2.0",
+            "train.distillation_feature_weight: value must be left out where teacher is empty, not 2.0; name one",
+        ),
+        (
             "[train]\nbatch_size = 1",
             "train.batch_size: value must be at least 2 for model.batch_norm = true, not 1; one image has no deviation",
         ),

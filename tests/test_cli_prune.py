@@ -73,6 +73,22 @@ def test_channels_leave_the_exported_graph(fixed_run: Path, bitwright: Bitwright
     assert bitwright("train", run).err == f"train: {run / CHECKPOINT} is up to date\n"
 
 
+def test_network_with_a_teacher_is_pruned_without_training(
+    fixed_run: Path, float_run: Path, bitwright: Bitwright
+) -> None:
+    taught = (f"train.teacher={float_run / CHECKPOINT}", "train.distillation_weight=0.7", "train.epochs=1")
+    settings = [word for each in ("name=taught", *taught) for word in ("--set", each)]
+    source = fixed_run.parent / "taught.toml"
+    source.write_text((fixed_run / EXPERIMENT).read_text())
+    outcome = bitwright("train", source, "--runs-dir", fixed_run.parent, *settings)
+    assert outcome.status == 0, outcome.err
+    arguments = ("--runs-dir", fixed_run.parent, "--epochs", "0", "--name", "bare")
+    outcome = bitwright("prune", fixed_run.parent / "taught", *arguments)
+    assert outcome.status == 0, outcome.err
+    train = read(fixed_run.parent / "bare" / EXPERIMENT).train
+    assert (train.teacher, train.distillation_weight) == ("", 0.5)
+
+
 def test_figures_are_those_of_the_networks(fixed_run: Path, bitwright: Bitwright) -> None:
     outcome = bitwright("prune", fixed_run, "--runs-dir", fixed_run.parent, "--structure", "2:4", "--epochs", "1")
     run = fixed_run.parent / "digits_mlp_w6a6_pruned"

@@ -23,7 +23,7 @@ from bitwright.models.mlp import MLP
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.brevitas_activations import activation, sign
 from bitwright.quant.brevitas_layers import conv2d, dense, input_quantizer
-from bitwright.quant.fixed_point import FixedPoint
+from bitwright.quant.fixed_point import FixedPoint, format_of
 from bitwright.quant.recipe import Recipe
 
 # ---- (a) networks of PyTorch -----------------------------------------------------------------------------------------
@@ -319,6 +319,16 @@ def test_one_bit_weights_are_bipolar_whatever_their_scale(scale: Any) -> None:  
     assert np.array_equal(
         np.broadcast_to(lowered.output_line.slope, (3,)), np.broadcast_to(np.float32(scale), (1, 3))[0]
     )
+
+
+def test_one_bit_layer_with_a_bias_takes_wider_data_as_a_count_of_matches_has_no_place_for_it() -> None:
+    body = "[in] q = BipolarQuant (x, one) [wq] v = BipolarQuant (w, one) y = Gemm (q, v, b)"
+    lowered = agrees(graph(body, (9, 2), (9, 3), w=W, b=np.array([3.0, -5.0, 0.0])))
+    operation = next(each for each in lowered.program.operations if isinstance(each, Linear))
+    assert operation.bias is not None
+    assert np.array_equal(operation.bias, [3, -5, 0])
+    assert operation.weight_format == Bipolar()
+    assert lowered.program.tensors[operation.source].format == format_of(1.0, 2, signed=True, narrow=True)
 
 
 @pytest.mark.parametrize("bias_scale", [4.0, 0.25, 2.0**-9])
