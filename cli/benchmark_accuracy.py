@@ -91,9 +91,9 @@ def main(arguments: Sequence[str]) -> int:
         "--write-only", action="store_true", help="train nothing: make the page of the runs that are there"
     )
     parser.add_argument(
-        "--keep-rows",
+        "--fresh",
         action="store_true",
-        help="leave rows as the page has them where no run is there: measured before, of the same configs",
+        help="leave rows empty where no run is there; else they stay as the page has them, measured before",
     )
     parser.add_argument(
         "--set",
@@ -122,7 +122,7 @@ def _measure_and_write(options: argparse.Namespace) -> None:
         for config in options.experiments or ROWS:
             for seed in options.seeds:
                 measure(config, seed, options.runs_dir, data_dir, options.overrides)
-    earlier = PAGE.read_text() if options.keep_rows and PAGE.is_file() else ""
+    earlier = PAGE.read_text() if PAGE.is_file() and not options.fresh else ""
     found = finished(options.runs_dir, options.seeds, data_dir)
     write_text(PAGE, page(found, installed(), processor(), rows_of(earlier), curves_of(earlier)))
     note(f"{PAGE} written")

@@ -101,7 +101,7 @@ def page(
         "Test accuracy in percent: the mean over the seeds and, of several, the standard deviation, of the integer",
         "program; beside it what others have published for the network at these widths. Integers are those of all",
         "outputs on the test set, compared with those of PyTorch at each further level. A row without a figure was not",
-        "measured; one below the published figure is open.",
+        "measured; one that is not above the published figure is open.",
         "",
         *table(found, kept),
         "",

@@ -171,3 +171,14 @@ def test_settings_reach_the_training_and_the_row_says_how_many_inputs_are_simula
     whole = read(CONFIGS / "mnist_tfc_w1a1.toml").train.epochs
     names = ("cifar10_cnv_w1a1_s2", "mnist_tfc_w1a1_s1")
     assert seen == [(names[0], names[0], 2, 3), 1000, (names[1], names[1], 1, whole), None]
+
+
+def test_rows_without_a_run_stay_as_the_page_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = tmp_path / "accuracy.md"
+    written.write_text(page({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.95)]}, {}, ""))
+    monkeypatch.setattr(benchmark_accuracy, "PAGE", written)
+    empty = ["--write-only", "--runs-dir", str(tmp_path / "none")]
+    assert main(empty) == 0
+    assert list(rows_of(written.read_text())) == ["mnist_tfc_w1a1"]
+    assert main([*empty, "--fresh"]) == 0
+    assert rows_of(written.read_text()) == {}
