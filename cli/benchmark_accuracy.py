@@ -7,7 +7,7 @@ again. --write-only makes the page of the runs that are there.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bitwright.cli.benchmark_accuracy_page import ROWS, curves_of, page, rows_of
@@ -63,20 +63,27 @@ def measure(config: str, seed: int, runs_dir: Path, data_dir: Path | None, overr
     note(f"{run.path.name}: {verdict.levels['program'].accuracy:.2%}, exact at {', '.join(verdict.levels)}")
 
 
-def finished(runs_dir: Path, seeds: Sequence[int], data_dir: Path | None) -> dict[str, list[RunFacts]]:
+def finished(
+    runs_dir: Path, seeds: Sequence[int], data_dir: Path | None, configs: Iterable[str] = ROWS
+) -> dict[str, list[RunFacts]]:
     """Return what the runs that were compared say, by experiment.
 
     Args:
         runs_dir: Where runs lie.
         seeds: That count.
         data_dir: Of the data sets.
+        configs: Experiments that count.
     """
     found: dict[str, list[RunFacts]] = {}
-    for config in ROWS:
+    for config in configs:
         for seed in seeds:
             run = run_of(config, seed, runs_dir)
             if run.verification.is_file() and (run.path / EXPERIMENT).is_file():
-                found.setdefault(config, []).append(facts(run, read(run.path / EXPERIMENT), data_dir))
+                told = facts(run, read(run.path / EXPERIMENT), data_dir)
+                if told.accuracy is None or not told.levels:
+                    note(f"{run.path}: not counted: {'; '.join(told.notes)}")
+                    continue
+                found.setdefault(config, []).append(told)
     return found
 
 
@@ -93,7 +100,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--fresh",
         action="store_true",
-        help="leave rows empty where no run is there; else they stay as the page has them, measured before",
+        help="leave rows empty that are not named or have no run; else they stay as the page has them",
     )
     parser.add_argument(
         "--set",
@@ -123,7 +130,7 @@ def _measure_and_write(options: argparse.Namespace) -> None:
             for seed in options.seeds:
                 measure(config, seed, options.runs_dir, data_dir, options.overrides)
     earlier = PAGE.read_text() if PAGE.is_file() and not options.fresh else ""
-    found = finished(options.runs_dir, options.seeds, data_dir)
+    found = finished(options.runs_dir, options.seeds, data_dir, options.experiments or ROWS)
     write_text(PAGE, page(found, installed(), processor(), rows_of(earlier), curves_of(earlier)))
     note(f"{PAGE} written")
 

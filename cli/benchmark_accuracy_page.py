@@ -82,7 +82,7 @@ def page(
     versions: Mapping[str, str],
     cpu: str,
     kept: Mapping[str, str] = MappingProxyType({}),
-    kept_curves: Mapping[str, str] = MappingProxyType({}),
+    kept_curves: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> str:
     """Return docs/accuracy.md.
 
@@ -109,8 +109,8 @@ def page(
         "",
         "The input of our networks has 8 bits where the experiment does not say otherwise. Each row is",
         "`python -m bitwright.cli.benchmark_accuracy EXPERIMENT`, of `configs/EXPERIMENT.toml`, where every setting",
-        "stands but those named beside it. How the networks with a teacher are trained was chosen on seed 1, with test",
-        "figures in sight.",
+        "stands but those named beside it; rows whose runs lie elsewhere are as an earlier page had them. How the",
+        "networks with a teacher are trained was chosen on seed 1, with test figures in sight.",
         *curves(found, kept_curves),
         "",
         f"Made with {', '.join(f'{part} {version}' for part, version in versions.items())}",
@@ -134,6 +134,7 @@ def table(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = Map
             continue
         experiment = runs[0].experiment if runs else read(CONFIGS / f"{config}.toml")
         published = f"{row.published:.2f} [{places[row.source]}]" if row.published else ""
+        _refuse_mixed(config, runs)
         network = f"{row.network}, with a teacher" if experiment.train.teacher else row.network
         named = ", ".join(f"`{each}`" for each in (config, *changes(config, experiment)))
         reached = _reached(runs, row)
@@ -141,7 +142,7 @@ def table(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = Map
 
 
 def changes(config: str, experiment: Experiment) -> tuple[str, ...]:
-    """Return the settings of a run's training that are not those of its experiment in configs/.
+    """Return the settings of a run's data, network and training that are not those of its experiment in configs/.
 
     >>> experiment = read(CONFIGS / "cifar10_cnv_w1a1.toml", ["train.epochs=12", "seed=2"])
     >>> changes("cifar10_cnv_w1a1", experiment)
@@ -149,27 +150,49 @@ def changes(config: str, experiment: Experiment) -> tuple[str, ...]:
     """
     places = {"teacher", "start_from"}  # of other runs, which lie where the benchmark puts them
     own, wanted = (
-        each.train.model_dump(mode="json", exclude=places) for each in (experiment, read(CONFIGS / f"{config}.toml"))
+        each.model_dump(mode="json", include={"data", "model", "recipe", "train"}, exclude={"train": places})
+        for each in (experiment, read(CONFIGS / f"{config}.toml"))
     )
-    return tuple(f"train.{key}={value}" for key, value in own.items() if value != wanted[key])
+    return tuple(
+        f"{section}.{key}={value}"
+        for section, settings in own.items()
+        for key, value in settings.items()
+        if value != wanted[section][key]
+    )
 
 
-def curves(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+def _refuse_mixed(config: str, runs: Sequence[RunFacts]) -> None:
+    """Refuse a row of trainings that differ in more than the seed.
+
+    Raises:
+        ValueError: Naming what differs.
+    """
+    found = {changes(config, each.experiment): each for each in runs}
+    if len(found) > 1:
+        named = "; ".join(f"{run.run.path.name}: {', '.join(words) or 'none'}" for words, run in found.items())
+        raise ValueError(
+            f"{config}: changed settings must be the same for every seed, not {named}; train them alike, or name the "
+            "others with --seeds"
+        )
+
+
+def curves(
+    found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> Iterator[str]:
     """Yield how far trainings came that were cut short: the accuracy on validation after each epoch."""
     lines = []
     for config in ROWS:
         runs = [each for each in found.get(config, ()) if changes(config, each.experiment)]
         lines += [_curve(config, each) for each in runs]
-        if not runs and config not in found and config in kept:
-            lines.append(kept[config])
+        if config not in found:
+            lines += kept.get(config, ())
     if lines:
         yield ""
         yield "## Trainings cut short"
         yield ""
-        yield (
-            "CIFAR-10 wants a GPU. Where none was at hand, networks were trained for as many epochs as two cores had "
-            "time for, with a whole schedule of the learning rate. Accuracy on validation after each epoch, in percent:"
-        )
+        yield "CIFAR-10 wants a GPU. Where none was at hand, networks were trained for as many epochs as two cores had"
+        yield "time for, with a whole schedule of the learning rate; all these rows are open. Accuracy on validation"
+        yield "after each epoch, in percent:"
         yield ""
         yield "| experiment | seed | minutes, since the last start | validation accuracy, epoch by epoch |"
         yield "|---|---|---|---|"
@@ -182,14 +205,18 @@ def _curve(config: str, facts: RunFacts) -> str:
     return f"| `{config}` | {facts.experiment.seed} | {metrics['seconds'] / 60:.0f} | {reached} |"
 
 
-def curves_of(text: str) -> dict[str, str]:
+def curves_of(text: str) -> dict[str, tuple[str, ...]]:
     """Return the curves of a page by experiment.
 
     >>> curves_of("| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |")
-    {'cifar10_cnv_w1a1': '| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |'}
+    {'cifar10_cnv_w1a1': ('| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |',)}
     """
-    lines = [line for line in text.splitlines() if line.startswith("| `")]
-    return {line.split("`")[1]: line for line in lines if line.split("`")[1] in ROWS}
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        config = line.split("`")[1] if line.startswith("| `") else ""
+        if config in ROWS:
+            found[config] = (*found.get(config, ()), line)
+    return found
 
 
 def _widths(experiment: Experiment) -> str:
@@ -213,9 +240,9 @@ def _rest(runs: Sequence[RunFacts]) -> str:
     levels = list(runs[0].levels)
     shared = [name for name in levels if all(name in each.levels for each in runs)]
     each_level = {name: sum(each.levels[name].compared for each in runs) for name in shared}
+    alike = {count: [name for name in shared if each_level[name] == count] for count in each_level.values()}
     numbers = "; ".join(
-        f"{count:,} at each of {', '.join(name for name in shared if each_level[name] == count)}"
-        for count in dict.fromkeys(each_level.values())
+        f"{count:,} at {'each of ' if len(names) > 1 else ''}{', '.join(names)}" for count, names in alike.items()
     )
     different = sum(level.different for each in runs for level in each.levels.values())
     bits = f"{runs[0].weight_bits:,}" if runs[0].weight_bits is not None else ""

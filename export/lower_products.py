@@ -169,7 +169,7 @@ def _placed(
     if source.zero_point:
         taps = codes.reshape(-1, filters).sum(axis=0)
         bias = (0 if bias is None else bias) - source.zero_point * taps
-    if bias is not None and isinstance(_weight_format(layer.quantizer, codes, 1.0), Bipolar):
+    if bias is not None and bias.any() and isinstance(_weight_format(layer.quantizer, codes, 1.0), Bipolar):
         source = widened(state, source)  # of +1 and -1: a count of matches has no place for a bias
     uniform = bool((scale == scale[0]).all())
     form = state.tensor(source).format

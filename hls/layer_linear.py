@@ -21,7 +21,7 @@ def linear_layer(operation: Linear, program: Program, types: dict[str, Any], tar
             rows in a stream with one row of weights.
     """
     attributes: dict[str, Any]
-    if operation.bias is not None and is_xnor(operation, program):
+    if operation.bias is not None and operation.bias.any() and is_xnor(operation, program):
         refuse_bits(operation, program)  # hls4ml's count of matches would double the bias
     match operation:
         case Dense():

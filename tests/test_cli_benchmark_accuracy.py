@@ -1,6 +1,7 @@
 """The table of the networks of the field: its rows are experiments, its figures those of the runs, the rest is open."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_simulation_of_the_first_images_says_how_many_integers() -> None:
     found = facts("cifar10_cnv_w1a1", 1, 0.8)
     levels = {**found.levels, "csim": LevelResult(10, 0, 0.8, 1.0)}
     line = next(line for line in table({"cifar10_cnv_w1a1": [replace(found, levels=levels)]}) if "cnv_w1a1" in line)
-    assert cells(line)[8] == "100 at each of torch, program; 10 at each of csim"
+    assert cells(line)[8] == "100 at each of torch, program; 10 at csim"
 
 
 def test_one_seed_has_no_spread_and_differing_integers_are_counted() -> None:
@@ -122,7 +123,11 @@ def test_training_that_was_cut_short_says_so_and_shows_its_curve(tmp_path: Path)
     assert row[1] == "`cifar10_cnv_w1a1`, `train.epochs=2`, `train.precision=bfloat16`"
     assert (row[3], row[6]) == ("50.00, open", "2")
     assert cells(rows_of(text)["cifar10_cnv_w2a2"])[3] == "90.00"
-    assert curves_of(text) == {"cifar10_cnv_w1a1": "| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |"}
+    assert curves_of(text) == {"cifar10_cnv_w1a1": ("| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |",)}
+    second = replace(short, experiment=experiment.model_copy(update={"seed": 2}))
+    both = page({"cifar10_cnv_w1a1": [short, second]}, {}, "")
+    assert [line.split(" | ")[1] for line in curves_of(both)["cifar10_cnv_w1a1"]] == ["1", "2"]
+    assert curves_of(page({}, {}, "", rows_of(both), curves_of(both))) == curves_of(both)
     again = page({}, {}, "", rows_of(text), curves_of(text))
     assert (rows_of(again), curves_of(again)) == (rows_of(text), curves_of(text))
     assert "cut short" not in page({"cifar10_cnv_w2a2": [whole]}, {}, "")
@@ -173,12 +178,44 @@ def test_settings_reach_the_training_and_the_row_says_how_many_inputs_are_simula
     assert seen == [(names[0], names[0], 2, 3), 1000, (names[1], names[1], 1, whole), None]
 
 
-def test_rows_without_a_run_stay_as_the_page_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_are_not_named_or_have_no_run_stay_as_the_page_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written = tmp_path / "accuracy.md"
     written.write_text(page({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.95)]}, {}, ""))
     monkeypatch.setattr(benchmark_accuracy, "PAGE", written)
-    empty = ["--write-only", "--runs-dir", str(tmp_path / "none")]
-    assert main(empty) == 0
-    assert list(rows_of(written.read_text())) == ["mnist_tfc_w1a1"]
-    assert main([*empty, "--fresh"]) == 0
-    assert rows_of(written.read_text()) == {}
+    for config in ("mnist_tfc_w1a1", "mnist_sfc_w1a1"):
+        run = run_of(config, 1, tmp_path)
+        run.create()
+        (run.path / "experiment.toml").write_text((CONFIGS / f"{config}.toml").read_text())
+        run.verification.write_text("[]")
+    monkeypatch.setattr(benchmark_accuracy, "facts", lambda *_: facts("mnist_sfc_w1a1", 1, 0.5))
+    arguments = ["mnist_sfc_w1a1", "--seeds", "1", "--write-only", "--runs-dir", str(tmp_path)]
+    assert main(arguments) == 0
+    reached = {config: cells(row)[3] for config, row in rows_of(written.read_text()).items()}
+    assert reached == {"mnist_tfc_w1a1": "95.00", "mnist_sfc_w1a1": "50.00, open"}
+    assert main([*arguments, "--fresh"]) == 0
+    assert list(rows_of(written.read_text())) == ["mnist_sfc_w1a1"]
+
+
+def test_run_whose_verdict_cannot_be_read_takes_no_row_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_of("mnist_tfc_w1a1", 1, tmp_path)
+    run.create()
+    (run.path / "experiment.toml").write_text((CONFIGS / "mnist_tfc_w1a1.toml").read_text())
+    run.verification.write_text("[]")
+    assert finished(tmp_path, [1], None) == {}
+    said = " ".join(capsys.readouterr().err.split())
+    assert said == f"{run.path}: not counted: not trained; `bitwright train` does it"
+
+
+def test_row_of_trainings_that_differ_in_more_than_the_seed_is_refused() -> None:
+    short = read(CONFIGS / "mnist_tfc_w1a1.toml", ["seed=2", "train.epochs=2", "recipe.input_bit_width=2"])
+    runs = [facts("mnist_tfc_w1a1", 1, 0.9), replace(facts("mnist_tfc_w1a1", 2, 0.8), experiment=short)]
+    says = (
+        "mnist_tfc_w1a1: changed settings must be the same for every seed, not runs: none; runs: "
+        "recipe.input_bit_width=2, train.epochs=2; train them alike, or name the others with --seeds"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        list(table({"mnist_tfc_w1a1": runs}))

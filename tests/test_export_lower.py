@@ -329,6 +329,8 @@ def test_one_bit_layer_with_a_bias_takes_wider_data_as_a_count_of_matches_has_no
     assert np.array_equal(operation.bias, [3, -5, 0])
     assert operation.weight_format == Bipolar()
     assert lowered.program.tensors[operation.source].format == format_of(1.0, 2, signed=True, narrow=True)
+    none = agrees(graph(body, (9, 2), (9, 3), w=W, b=np.zeros(3)))
+    assert [type(each).__name__ for each in none.program.operations] == ["Input", "Dense"]  # still XNOR
 
 
 @pytest.mark.parametrize("bias_scale", [4.0, 0.25, 2.0**-9])

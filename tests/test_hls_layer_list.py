@@ -61,13 +61,6 @@ def test_reuse_factor_of_a_convolution_stays_within_the_inputs_of_one_output() -
     assert legal_reuse_factor(conv, Target(strategy="Resource", reuse_factor=6)) == 3
 
 
-def test_bias_on_a_count_of_matches_is_refused_as_hls4ml_would_double_it() -> None:
-    fc = Dense("fc", "x", np.array([[1], [-1]]), Bipolar(), np.array([3]))
-    program = Program((Input("x", "", (2,), Bipolar()), fc))
-    with pytest.raises(ValueError, match=r"^fc: source of Dense must be numbers, not the one-bit x"):
-        layer_list(program, minimal(program), Target())
-
-
 def test_streamed_kernel_of_one_row_that_skips_rows_is_refused() -> None:
     conv = Conv2d("conv", "x", np.ones((1, 3, 1, 2), np.int64), FixedPoint(2, 2), None, (2, 1), (0, 0, 0, 0))
     program = Program((Input("x", "", (4, 5, 1), FixedPoint(4, 4)), conv))

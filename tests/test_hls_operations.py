@@ -46,6 +46,7 @@ NIBBLE = FixedPoint(4, 4)
 BIT = Bipolar()
 ONE = FixedPoint(1, 1, signed=False)
 TWO = FixedPoint(2, 2)
+TERNARY = format_of(1.0, 2, signed=True, narrow=True)
 NONE = (0, 0, 0, 0)
 
 
@@ -149,6 +150,8 @@ PROGRAMS = {
             Table("table", "four", np.array([5, -3, 2]), -1, format_of(0.5, 4, signed=True)),
             Flatten("flat", "four"),
             Dense("fc", "flat", signs(128, 5), BIT, None),
+            Threshold("wide", "flat", np.ones((128, 2), np.int64), np.ones(128, bool), TERNARY),
+            Dense("shifted", "wide", signs(128, 5), BIT, integers(-9, 9, 5)),
         )
     ),
     "vectors": Program(
@@ -292,6 +295,11 @@ REFUSED: dict[str, tuple[Format, tuple[Operation, ...], str]] = {
     "padded bits": (
         BIT,
         (conv("op", "x", signs(2, 2, 2, 2), BIT, padding=(1, 0, 0, 0)),),
+        f"op: source of Conv2d must be numbers, not the one-bit x, whose wire is 0 for -1; {NUMBERS}",
+    ),
+    "bias on a count of matches": (
+        BIT,
+        (conv("op", "x", signs(2, 2, 2, 2), BIT, bias=np.array([3, 0])),),
         f"op: source of Conv2d must be numbers, not the one-bit x, whose wire is 0 for -1; {NUMBERS}",
     ),
     "bits beside numbers": (
