@@ -375,12 +375,18 @@ def test_everything_is_timed_with_as_many_threads(threads: int, monkeypatch: pyt
     assert (torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]) == (torch_had, "7")
 
 
-def test_one_thread_is_timed_without_the_time_that_it_waits() -> None:
-    def waits() -> np.ndarray[Any, Any]:
-        time.sleep(0.02)
+def test_one_thread_is_timed_without_the_time_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = {"process_time": 0.0, "perf_counter": 0.0}
+    for clock in passed:
+        monkeypatch.setattr(time, clock, lambda clock=clock: passed[clock])
+
+    def computes_and_waits() -> np.ndarray[Any, Any]:
+        passed["process_time"] += 0.25
+        passed["perf_counter"] += 1.0
         return np.zeros(1)
 
-    assert fastest({"waits": waits}, 1)[0]["waits"] < 0.02 <= fastest({"waits": waits}, 2)[0]["waits"]
+    calls = {"call": computes_and_waits}
+    assert [fastest(calls, threads)[0]["call"] for threads in (1, 2)] == [0.25, 1.0]
 
 
 def test_program_that_gives_other_integers_is_not_timed(runs: Path, bitwright: Bitwright) -> None:
