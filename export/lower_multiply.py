@@ -1,6 +1,7 @@
 """Rule: products of two tensors that the network computes, value by value; a gate is one whose factor is 0 or 1."""
 
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -9,7 +10,13 @@ from bitwright.export.elementwise import after
 from bitwright.export.layer_names import unique_name
 from bitwright.export.line import Doubles
 from bitwright.export.lower_numbers import widened, without_zero_point
-from bitwright.export.lower_state import LoweringState, RefusalError, channel_array, with_powers_of_two
+from bitwright.export.lower_state import (
+    LoweringState,
+    RefusalError,
+    channel_array,
+    refuse_beyond_float64,
+    with_powers_of_two,
+)
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Multiply, Threshold
 from bitwright.export.quantizer import is_power_of_two
@@ -34,6 +41,8 @@ def multiply_branches(state: LoweringState, name: str, left: Lowered, right: Low
                 "quantise the sum before the product",
             )
         factors.append(_gate(state, factor) or without_zero_point(state, widened(state, _settled(factor))))
+    reach = prod(_largest(state, factor) for factor in factors)
+    refuse_beyond_float64("product", reach, "put a quantiser before one of its factors")
     operation = state.add(Multiply(name, *(factor.operation for factor in factors)))
     channels = len(state.tensor(operation).interval.lowest)
     scales, reaches, noises = zip(*(_size(state, factor, channels) for factor in factors), strict=True)
@@ -44,6 +53,11 @@ def multiply_branches(state: LoweringState, name: str, left: Lowered, right: Low
         noise = noise + UNIT_ROUNDOFF * (largest + noise)
     worth = np.asarray(scale[0]) if (scale == scale[0]).all() else scale
     return Lowered(operation, worth, factors[0].layout, noise=noise)
+
+
+def _largest(state: LoweringState, factor: Lowered) -> float:
+    """Return the greatest magnitude of a factor's codes."""
+    return float(max(map(abs, state.tensor(factor).interval.ends)))
 
 
 def _settled(factor: Lowered) -> Lowered:

@@ -10,7 +10,13 @@ from bitwright.export.elementwise import Elementwise, direction_after
 from bitwright.export.layer_names import layer_name, unique_name
 from bitwright.export.lower_arrange import as_image, as_vector, image_layout
 from bitwright.export.lower_numbers import widened, without_zero_point
-from bitwright.export.lower_state import LoweringState, RefusalError, attributes_of, channel_array
+from bitwright.export.lower_state import (
+    LoweringState,
+    RefusalError,
+    attributes_of,
+    channel_array,
+    refuse_beyond_float64,
+)
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Affine, DepthwiseConv2d, MaxPool2d
 from bitwright.export.quantizer import is_power_of_two
@@ -147,6 +153,7 @@ def _add_sum(
     noise = values * channel_array(source.noise, channels)
     scale = channel_array(source.scale, channels)
     magnitudes = operation.magnitudes(state.tensor(source).format)
+    refuse_beyond_float64("sums of a window", float(magnitudes.max()), "put a quantiser before the pooling")
     if not all(is_power_of_two(float(value)) for value in np.unique(np.abs(scale))) or magnitudes.max() >= 2**24:
         noise = noise + (values + 2) * UNIT_ROUNDOFF * magnitudes * np.abs(scale)
     state.add(operation)

@@ -14,7 +14,13 @@ from bitwright.export.layer_names import layer_name, unique_name
 from bitwright.export.line import Doubles
 from bitwright.export.lower_join import add_branches
 from bitwright.export.lower_numbers import widened
-from bitwright.export.lower_state import FINEST_BITS, LoweringState, RefusalError, channel_array
+from bitwright.export.lower_state import (
+    FINEST_BITS,
+    LoweringState,
+    RefusalError,
+    channel_array,
+    refuse_beyond_float64,
+)
 from bitwright.export.lowered import Lowered
 from bitwright.export.operations import Concat, Integers, Linear
 from bitwright.export.quantizer import Floats, Quantizer, is_power_of_two
@@ -23,9 +29,6 @@ from bitwright.quant.fixed_point import FixedPoint, fractional_bits, smallest_fo
 
 EXACT_FLOAT32 = 2**24
 """Whole numbers up to here are exact in float32, whatever the order of adding."""
-
-EXACT_FLOAT64 = 2**53
-"""And in float64."""
 
 MOST_FINER = 2**24
 """How much finer one grid may be than another that takes it."""
@@ -181,11 +184,8 @@ def _placed(
         weight_format=_weight_format(layer.quantizer, codes, worth if is_power_of_two(worth) else 1.0),
         bias=bias,
     )
-    if operation.magnitude(form) >= EXACT_FLOAT64:
-        raise RefusalError(
-            f"accumulator must stay below 2**53, where float64 is exact, not reach {operation.magnitude(form)}",
-            "use fewer bits for weights or activations, or scales that are whole multiples of each other",
-        )
+    remedy = "use fewer bits for weights or activations, or scales that are whole multiples of each other"
+    refuse_beyond_float64("accumulator", operation.magnitude(form), remedy)
     if more.any() and _is_exact_beside(operation, form, scale, more):
         more = np.zeros(filters)
     noise = _noise(state, source, operation, scale, more)
@@ -212,7 +212,7 @@ def _noise(state: LoweringState, source: Lowered, operation: Linear, scale: Doub
     Source: Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1.
     """
     form = state.tensor(source).format
-    largest = max(abs(end - source.zero_point) for end in (form.lowest, form.highest))  # the network's own factor
+    largest = float(max(abs(end - source.zero_point) for end in (form.lowest, form.highest)))  # the network's factor
     sums = np.abs(operation.weight).reshape(-1, len(scale)).sum(axis=0) * largest
     sums = np.maximum(sums + (0 if operation.bias is None else np.abs(operation.bias)), operation.magnitudes(form))
     magnitudes = sums * scale + more

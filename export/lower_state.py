@@ -19,12 +19,23 @@ FINEST_BITS = 24
 """Of the factors that bring unequal scales to one grid: as fine as float32 itself."""
 
 
+EXACT_FLOAT64 = 2**53
+"""Whole numbers up to here are exact in float64, whatever the order of adding."""
+
+
 class RefusalError(ValueError):
     """A node that cannot be lowered: what is wrong, and what to do."""
 
     def __init__(self, wrong: str, remedy: str) -> None:
         super().__init__(wrong)
         self.remedy = remedy
+
+
+def refuse_beyond_float64(subject: str, magnitude: float, remedy: str) -> None:
+    """Refuse integers of such a magnitude, if float64, in which qonnx computes them, does not hold them all."""
+    if magnitude >= EXACT_FLOAT64:
+        wrong = f"{subject} must stay below 2**53, where float64 is exact, not reach {int(magnitude)}"
+        raise RefusalError(wrong, remedy)
 
 
 @dataclass(eq=False)

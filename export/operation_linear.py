@@ -6,6 +6,7 @@ from math import gcd
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from bitwright.export.operation import Integers, Interval, Shape, UnaryOperation
 from bitwright.export.packed import PackedLayer, levels_of, pack
@@ -67,11 +68,14 @@ class Linear(UnaryOperation):
         """Return a bound on the magnitude of every partial sum, in any order of adding."""
         return int(self.magnitudes(format).max())
 
-    def magnitudes(self, format: Format) -> Integers:  # noqa: A002
-        """Return the bound of each output channel ``(C,)``: the sum of all products' greatest magnitudes."""
-        largest = max(abs(format.lowest), abs(format.highest))
-        sums = np.abs(self.weight).reshape(-1, self.weight.shape[-1]).sum(axis=0) * largest
-        return np.asarray(sums + (0 if self.bias is None else np.abs(self.bias)), np.int64)
+    def magnitudes(self, format: Format) -> NDArray[np.float64]:  # noqa: A002
+        """Return the bound of each output channel ``(C,)``: the sum of all products' greatest magnitudes.
+
+        In float64, which below 2**53 is exact, and beyond does not wrap as 64 bits would.
+        """
+        largest = float(max(abs(format.lowest), abs(format.highest)))
+        sums = np.abs(self.weight).reshape(-1, self.weight.shape[-1]).sum(axis=0, dtype=np.float64) * largest
+        return np.asarray(sums + (0 if self.bias is None else np.abs(self.bias)), np.float64)
 
     def _exact_kind(self, format: Format) -> type[np.float32 | np.float64 | np.int64]:  # noqa: A002
         """Return the fastest type that holds every partial sum exactly: BLAS knows no integers."""

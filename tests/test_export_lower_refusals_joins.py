@@ -33,6 +33,29 @@ JOINS: dict[str, Refusal] = {
         IN,
         t=0.3,
     ),
+    "product beyond float64": dense_case(
+        f"{WIDE} [join] y = Mul (m, n)",
+        f"join (Mul): product must stay below 2**53, where float64 is exact, not reach {2**94}; "
+        "put a quantiser before one of its factors",
+        IN,
+        IN,
+        w=np.full((2, 2), 2.0**30),
+        s=0.5,
+        t=0.5,
+        b16=16.0,
+        b32=32.0,
+    ),
+    "window beyond float64": image_case(
+        "[in] q = Quant (x, half, zero, b16) [wq] v = Quant (k, half, zero, b32) c = Conv (q, v) "
+        "[pool] y = AveragePool <kernel_shape=[3, 3]> (c)",
+        f"pool (AveragePool): sums of a window must stay below 2**53, where float64 is exact, not reach {9 * 2**50}; "
+        "put a quantiser before the pooling",
+        (1, 2, 1, 1),
+        (1, 4, 4, 4),
+        k=np.full((2, 4, 2, 2), 2.0**30),
+        b16=16.0,
+        b32=32.0,
+    ),
     "quotient of two tensors": dense_case(
         f"{INPUT} {FEWER} [join] a = Div (q, p) {LAST}",
         "join (Div): two computed tensors must be added or multiplied, not combined by Div; divide by a constant",

@@ -88,6 +88,16 @@ LAYERS: dict[str, Refusal] = {
         b16=16.0,
         b32=32.0,
     ),
+    "accumulator beyond 64 bits": dense_case(
+        "[in] q = Quant (x, half, zero, b16) [wq] v = Quant (w, half, zero, b32) [fc] y = MatMul (q, v)",
+        f"fc (MatMul): accumulator must stay below 2**53, where float64 is exact, not reach {2**64}; "
+        "use fewer bits for weights or activations, or scales that are whole multiples of each other",
+        (1, 1 << 18),
+        (1, 1),
+        w=np.full((1 << 18, 1), 2.0**30),
+        b16=16.0,
+        b32=32.0,
+    ),
     "layer of a float sum": dense_case(
         f"{INPUT} v = Quant (w, s, zero, three) m = MatMul (q, v) "
         "u = Quant (k, half, zero, three) [fc] y = MatMul (m, u)",
