@@ -77,6 +77,7 @@ def settled_sum(
         added = [operation for operation in trial.operations if operation.name not in kept]
         if np.array_equal(_computed(trial, added, activation, pairs, total, kinds), wanted):
             state.adopt(trial)
+            _tell_scale(state, total, coarse)
             return replace(activation, undecided=0, ties=0)
         if not source.near:
             break  # on an exact grid bits change nothing
@@ -86,9 +87,19 @@ def settled_sum(
     if not differing:
         return replace(finest, undecided=0, ties=0)
     if may_change and len(wanted) <= MOST_ENTRIES and (wanted == wanted[:, :1]).all():
+        _tell_scale(state, total, None)
         return Activation(_table(state, name, source, quantizer, wanted[:, 0]))
     by_chance = differing < FEW * tried  # else the scales meet the boundaries, but for their last bits
     return replace(finest, undecided=differing, ties=0 if by_chance else differing, sums=tried)
+
+
+def _tell_scale(state: LoweringState, total: Sum, now: Lowered | None) -> None:
+    """Give the graph's tensors of a sum its new scale; forget them where its integers are an index, worth nothing."""
+    for name in [name for name, tensor in state.tensors.items() if tensor.sum is total]:
+        if now is None:
+            del state.tensors[name]
+        else:
+            state.tensors[name] = replace(state.tensors[name], operation=now.operation, scale=now.scale)
 
 
 def _pairs(intervals: list[Interval]) -> tuple[Integers, Integers] | None:

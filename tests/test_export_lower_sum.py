@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from networks import executed, graph, program_integers
 
-from bitwright.export.interface import describe, output_codes
+from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork, lower
+from bitwright.export.operations import Table
 from bitwright.export.problems import UnsupportedOperatorError
 
 BRANCHES = "[in] q = Quant (x, s, zero, eight) [p] p = Quant (q, t, zero, eight) [join] a = Add (q, p) "
@@ -72,3 +73,26 @@ def test_sum_of_many_channels_gives_the_networks_codes(scales: dict[str, Any]) -
     found = program_integers(network, values)
     assert len(np.unique(found)) > 100
     assert (found == output_codes(describe(network).output, executed(model, values))).all()
+
+
+def traced(
+    scales: dict[str, float], channels: int
+) -> tuple[LoweredNetwork, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return a lowered sum of two branches, the integers of its operation, and what the network has there."""
+    network = lowered(ONE_READER, channels, **scales)
+    values = np.random.default_rng(3).normal(0, 20, (200, channels)).astype(np.float32)
+    model = graph(BRANCHES.strip().replace("a = Add", "y = Add"), values.shape, values.shape, **scales)
+    return network, dict(network.program.trace(input_codes(network, values)))["join"], executed(model, values)
+
+
+def test_scale_of_a_sum_is_that_of_the_grid_that_it_got() -> None:
+    network, integers, sums = traced({"s": 0.3, "t": 0.7, "u": 0.35}, 3)
+    scale = network.scales["join"]
+    assert np.abs(integers * scale - sums).max() < 0.01 * np.abs(sums).max()
+
+
+def test_index_of_a_table_of_pairs_has_no_scale() -> None:
+    few = "[in] q = Quant (x, s, zero, four) [p] p = Quant (q, t, zero, four) [join] a = Add (q, p) "
+    network = lower(graph(few + "[act] y = Quant (a, u, zero, four)", (1, 2), (1, 2), s=0.3, t=0.15, u=0.2))
+    assert isinstance(network.program.operations[-1], Table)
+    assert set(network.scales) == {"in", "p", "act"} < set(network.program.tensors)
