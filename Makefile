@@ -34,13 +34,13 @@ help: ## Show the targets and the variables
 	  FUZZ 'what `make fuzz` looks at (now $(FUZZ)); FUZZ=--help tells' \
 	  CHECKPOINT 'weights for bench-cnv (default: seeded ones)' \
 	  RUNS_DIR 'where the runs lie (now $(RUNS_DIR))' \
-	  PYTHON 'the Python that makes the environment (now $(PYTHON), 3.11 or later)'
+	  PYTHON 'the Python that makes the environment (now $(PYTHON); 3.11 to 3.13)'
 
 install: $(INSTALLED) ## Make the environment in .venv with the pinned packages
 
 $(INSTALLED): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo 'make: PYTHON must be Python 3.11 or later, not $(PYTHON); set PYTHON=python3.11'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo 'make: PYTHON must be Python 3.11 to 3.13, not $(PYTHON); set PYTHON=python3.11'; exit 2; } >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@rm -rf bitwright.egg-info

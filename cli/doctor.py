@@ -40,8 +40,8 @@ TOOLS = (
 
 def doctor() -> bool:
     """Print versions against the pins, and tools; return whether all that is needed is there."""
-    healthy = sys.version_info >= (3, 11)
-    out.print(f"Python {platform.python_version()}" + ("" if healthy else ": must be 3.11 or later"))
+    healthy = (3, 11) <= sys.version_info < (3, 14)
+    out.print(f"Python {platform.python_version()}" + ("" if healthy else ": must be 3.11 to 3.13"))
     table = Table("package", "pinned", "installed", "")
     versions = installed_versions()
     for package, pin in sorted(pins().items()):

@@ -63,13 +63,14 @@ def train(
 ) -> None:
     """Train the experiment's network in Brevitas.
 
-    Writes checkpoint.safetensors (the best epoch) and metrics.json into the run's folder. Interrupted or killed, it
-    goes on after the last whole epoch when called again, and ends with the same weights.
+    Writes checkpoint.safetensors (the best epoch), metrics.json and the page report.html into the run's folder.
+    Interrupted or killed, it goes on after the last whole epoch when called again, and ends with the same weights.
     """
     from bitwright.cli import stage_train  # noqa: PLC0415 - each command imports what it alone needs
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_train.train(settings, run, data_dir)
+    write_and_say(run)
 
 
 @app.command()

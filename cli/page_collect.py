@@ -17,7 +17,7 @@ from bitwright.cli.page_layers import measurable, network
 from bitwright.cli.page_pruning import pruning, read_pruning
 from bitwright.cli.page_search import SearchFile, read_search, search
 from bitwright.cli.report_sheet import clean
-from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder
+from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder, digest
 from bitwright.cli.stage_export import load_array, load_program
 from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.cli.versions import installed
@@ -31,6 +31,8 @@ Content = TypeVar("Content")
 
 CALIBRATION = "calibration.json"
 SEARCH = "search.json"
+
+TRAINED_AGAIN = "Trained again: network, values and hardware are those from before; bitwright export makes them anew."
 
 
 def collect(run: RunFolder) -> Page:
@@ -75,7 +77,16 @@ def collect(run: RunFolder) -> Page:
         versions=installed(),
         commands=_commands(run, called, made, training),
     )
-    return replace(page, problems=(*problems, *(_without_folder(problem, run) for problem in found.problems)))
+    problems += [_without_folder(problem, run) for problem in found.problems]
+    return replace(page, problems=(*_trained_again(run), *problems))
+
+
+def _trained_again(run: RunFolder) -> list[str]:
+    """Return what to say where the network shown is not the one that the run's checkpoint holds now."""
+    exported = run.stamp_value("export", "checkpoint")
+    if not exported or not run.checkpoint.is_file() or digest(run.checkpoint) == exported:
+        return []
+    return [TRAINED_AGAIN]
 
 
 def shown_path(run: RunFolder) -> str:
@@ -141,7 +152,7 @@ def _verdict(path: Path) -> Verdict:
 
 def _training(path: Path) -> Training:
     try:
-        return TypeAdapter(Training).validate_json(path.read_bytes())
+        return _from_one(TypeAdapter(Training).validate_json(path.read_bytes()))
     except ValidationError as error:
         raise ValueError(
             f"{path}: metrics must be as `bitwright train` wrote them, not changed; train again"
@@ -172,7 +183,14 @@ def log_training(path: Path) -> Training:
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{path}: log must be as Lightning wrote it, not changed; train again") from error
     history = tuple(Epoch(epoch, **values) for epoch, values in sorted(epochs.items()))
-    return Training(epochs=len(history), history=history)
+    return _from_one(Training(epochs=len(history), history=history))
+
+
+def _from_one(training: Training) -> Training:
+    """Count epochs from 1, as `bitwright train` does when it prints."""
+    history = tuple(replace(each, epoch=each.epoch + 1) for each in training.history)
+    best = training.best_epoch
+    return replace(training, history=history, best_epoch=None if best is None else best + 1)
 
 
 def _network(run: RunFolder, take: Callable[..., Any]) -> Network:

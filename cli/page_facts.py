@@ -57,7 +57,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of the training; None where nothing was logged."""
+    """One epoch of the training, counted from 1; None where nothing was logged."""
 
     epoch: int
     train_loss: float | None = None
@@ -270,7 +270,7 @@ class Page:
         stages: Hardware figures, in the order of the flow.
         absent: What is not there.
         notes: What to know of the figures.
-        problems: What could not be read.
+        problems: What could not be read, or is of another training.
         experiment: Text of `experiment.toml`, or None.
         versions: Of the parts that are installed.
         commands: That make the run again.
@@ -294,8 +294,8 @@ class Page:
     def data(self) -> dict[str, Any]:
         """Return what the page embeds as JSON; numbers that JSON has no word for are null.
 
-        >>> Page("run", training=Training(1, (Epoch(0, train_loss=float("nan")),))).data()["training"]["history"]
-        [{'epoch': 0, 'train_loss': None, 'validation_loss': None, 'validation_accuracy': None}]
+        >>> Page("run", training=Training(1, (Epoch(1, train_loss=float("nan")),))).data()["training"]["history"]
+        [{'epoch': 1, 'train_loss': None, 'validation_loss': None, 'validation_accuracy': None}]
         """
         found: dict[str, Any] = json.loads(json.dumps(_finite(asdict(self))))
         return found

@@ -1,6 +1,7 @@
 """The doctor sees what is there, and says what is not."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from road import Bitwright
@@ -36,3 +37,12 @@ def test_other_version_is_named(bitwright: Bitwright, monkeypatch: pytest.Monkey
     outcome = bitwright("doctor")
     assert outcome.status == 1
     assert re.search(r"│ torch +│ 2\.13\.0 +│ 1\.0\+cpu +│ differs: run `make install`", outcome.out)
+
+
+@pytest.mark.parametrize(("version", "said"), [((3, 10), False), ((3, 11), True), ((3, 13, 9), True), ((3, 14), False)])
+def test_python_must_be_one_that_the_package_takes(
+    version: tuple[int, ...], said: bool, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "sys", SimpleNamespace(version_info=version))
+    outcome = bitwright("doctor")
+    assert ("must be 3.11 to 3.13" not in outcome.out, outcome.status == 0) == (said, said)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from road import CONFIGS, SMALL, Bitwright
 
+from bitwright.cli.page_collect import TRAINED_AGAIN
 from bitwright.models.checkpoint import load
 from bitwright.models.dataset import load_test
 
@@ -194,10 +195,14 @@ def test_simulation_killed_goes_on_where_it_was(fixed_run: Path, bitwright: Bitw
 
 def test_network_that_was_trained_again_is_not_certified(fixed_run: Path, bitwright: Bitwright) -> None:
     assert bitwright("train", fixed_run, "--set", "seed=2").status == 0
+    page = (fixed_run / "report.html").read_text()
+    assert TRAINED_AGAIN in page
+    assert "Not compared yet" in page
     outcome = bitwright("hls", fixed_run)
     says = f"{fixed_run}/checkpoint.safetensors: checkpoint must be the one that was exported, not another; "
     assert (outcome.status, outcome.err) == (2, f"{says}run `bitwright export` first\n")
     assert bitwright("export", fixed_run).status == 0
+    assert TRAINED_AGAIN not in (fixed_run / "report.html").read_text()
     assert list(verdict(fixed_run)) == ["torch", "qonnx", "program"]  # the simulation was of another network
     assert bitwright("hls", fixed_run).status == 0
     assert list(verdict(fixed_run)) == ["torch", "qonnx", "program", "csim"]

@@ -72,8 +72,10 @@ def test_verdict_says_where_integers_differ(small: RunFolder) -> None:
 
 
 def test_training_is_that_of_the_metrics(made: RunFolder) -> None:
-    training = page(made).json["training"]
-    assert (training["best_epoch"], training["validation_accuracy"], training["history"]) == (1, 0.84375, HISTORY)
+    found = page(made)
+    training, history = found.json["training"], [{**epoch, "epoch": epoch["epoch"] + 1} for epoch in HISTORY]
+    assert (training["best_epoch"], training["validation_accuracy"], training["history"]) == (2, 0.84375, history)
+    assert ("training.best_epoch", "2") in found.shown
 
 
 def test_training_without_an_end_is_read_from_its_log(small: RunFolder) -> None:
@@ -82,7 +84,7 @@ def test_training_without_an_end_is_read_from_its_log(small: RunFolder) -> None:
     log.parent.mkdir(parents=True)
     log.write_text("epoch,step,train_loss,validation_accuracy,validation_loss\n0,9,,0.25,1.5\n0,9,2.5,,\n")
     training = page(small).json["training"]
-    epoch = {"epoch": 0, "train_loss": 2.5, "validation_loss": 1.5, "validation_accuracy": 0.25}
+    epoch = {"epoch": 1, "train_loss": 2.5, "validation_loss": 1.5, "validation_accuracy": 0.25}
     assert (training["history"], training["best_epoch"]) == ([epoch], None)
 
 
