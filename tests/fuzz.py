@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from levels import Case, Verdict, examine
-from networks import random_graphs
+from random_graphs import random_graphs
 
 from bitwright.hls.target import Target
 

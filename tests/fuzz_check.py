@@ -14,9 +14,9 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import HypothesisProvider
 from levels import Case, Verdict, crash, examine
-from networks import RandomGraph
 from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
+from random_graphs import RandomGraph
 
 from bitwright.export.torch_level import run_torch
 from bitwright.hls.target import Target

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from networks import GENERAL, RandomGraph, graph, random_graphs
+from networks import GENERAL, graph
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from random_graphs import RandomGraph, random_graphs
 
 from bitwright.export.graph_check import check_structure
 from bitwright.export.graph_shapes import INFERRED, QUANTIZERS

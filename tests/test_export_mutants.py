@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mutants import SOUND, mutant
-from networks import RandomGraph, random_graphs
+from random_graphs import RandomGraph, random_graphs
 
 from bitwright.export.lower import lower
 from bitwright.export.qonnx_file import load

@@ -12,9 +12,10 @@ from fuzz_findings import read_finding
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from levels import Case, Verdict, examine
-from networks import RandomGraph, graph, random_graphs
+from networks import graph
 from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
+from random_graphs import RandomGraph, random_graphs
 
 from bitwright.export.problems import Problem, UnsupportedOperatorError
 from bitwright.export.program import Program

@@ -3,7 +3,7 @@
 import pytest
 from brevitas_networks import brevitas_networks
 from fuzz_check import TARGETS, check
-from networks import random_graphs
+from random_graphs import random_graphs
 
 SIMULATED = 10
 """Networks of each source and of each kind of scales: 40."""

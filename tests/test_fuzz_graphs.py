@@ -2,7 +2,7 @@
 
 import pytest
 from fuzz_check import check
-from networks import random_graphs
+from random_graphs import random_graphs
 
 COMPARED = 90
 """Graphs of each kind, of those that are not refused."""

@@ -11,7 +11,7 @@ import pytest
 from alkaid.stateful.fsm import FSMEmu
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
-from networks import RandomGraph, random_graphs
+from random_graphs import RandomGraph, random_graphs
 from rtl_programs import PROGRAMS, inputs_of
 
 from bitwright.export.lower import lower

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, reject, settings
-from networks import RandomGraph, random_graphs
+from random_graphs import RandomGraph, random_graphs
 from rtl_programs import PROGRAMS, inputs_of
 
 from bitwright.export.lower import lower
