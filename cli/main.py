@@ -1,6 +1,5 @@
 """The `bitwright` command: from a PyTorch network to an FPGA project, bit-exact and proven so."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +20,9 @@ from bitwright.cli.arguments import (
 )
 from bitwright.cli.calibrate_command import calibrate
 from bitwright.cli.compare_command import compare
-from bitwright.cli.console import err, error_line
+from bitwright.cli.console import err
 from bitwright.cli.estimate_command import estimate
+from bitwright.cli.exit_status import INTERRUPTED, status_of
 from bitwright.cli.experiment import explain
 from bitwright.cli.named_run import resolve
 from bitwright.cli.page_command import page, write_and_say
@@ -35,9 +35,6 @@ from bitwright.cli.search_command import search
 from bitwright.cli.study_command import study
 from bitwright.cli.synth_command import synth
 from bitwright.hls.target import Target
-from bitwright.hls.tool_error import ToolError
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     help=(
@@ -284,16 +281,9 @@ def _verdict(good: bool) -> None:
 def run() -> None:
     """Run the command; every error that a person can cause ends in one line and status 2.
 
-    With BITWRIGHT_TRACEBACK=1 the line is followed by where it came from.
+    With BITWRIGHT_TRACEBACK=1 the traceback shows where it came from instead.
     """
-    try:
-        app()
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            err.print("interrupted; the same command goes on from what is finished")
-        raise
-    except (ValueError, OSError, ToolError) as error:
-        if os.environ.get("BITWRIGHT_TRACEBACK"):
-            raise
-        err.print(error_line(error), style="red", markup=False)
-        sys.exit(2)
+    status = status_of(lambda: app(standalone_mode=False))
+    if status == INTERRUPTED:
+        err.print("interrupted; the same command goes on from what is finished")
+    sys.exit(status)
