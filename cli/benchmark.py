@@ -4,11 +4,13 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line
 from bitwright.cli.console import out
 from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_codes
@@ -62,8 +64,10 @@ def measure(bit_width: int) -> bool:
     return same
 
 
-def main() -> int:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure the fixed-point and the binary network."""
+    Parser(__file__, __doc__).parse_args(arguments)
     versions = ", ".join(f"{part} {version}" for part, version in installed().items())
     out.print(f"{versions}; seed {SEED}; {torch.get_num_threads()} threads")
     same = all([measure(6), measure(1)])
@@ -73,4 +77,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

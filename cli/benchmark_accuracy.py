@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bitwright.cli.benchmark_accuracy_page import ROWS, curves_of, page, rows_of
+from bitwright.cli.benchmark_arguments import Parser, a_seed, ends_in_one_line, one_of
 from bitwright.cli.benchmark_origins import prepared
 from bitwright.cli.compare_facts import RunFacts, facts
 from bitwright.cli.compare_speed import processor
-from bitwright.cli.console import err, error_line, note
+from bitwright.cli.console import note
 from bitwright.cli.experiment import changed, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, write_text
 from bitwright.cli.stage_export import export
@@ -87,11 +88,18 @@ def finished(
     return found
 
 
+@ends_in_one_line
 def main(arguments: Sequence[str]) -> int:
     """Measure what is not there yet, and write the page; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiments", nargs="*", choices=[[], *ROWS], help=f"of {', '.join(ROWS)}; all, if left out")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser = Parser(__file__, __doc__)
+    parser.add_argument(
+        "experiments",
+        nargs="*",
+        type=one_of(ROWS),
+        metavar="EXPERIMENT",
+        help=f"of {', '.join(ROWS)}; all, if left out",
+    )
+    parser.add_argument("--seeds", type=a_seed, nargs="+", default=[1, 2, 3])
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument(
@@ -110,12 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="KEY=VALUE",
         help="a setting of the trainings, such as train.epochs=12; the page names it",
     )
-    options = parser.parse_args(arguments)
-    try:
-        _measure_and_write(options)
-    except (ValueError, OSError) as error:
-        err.print(error_line(error), style="red", markup=False)
-        return 2
+    _measure_and_write(parser.parse_args(arguments))
     return 0
 
 

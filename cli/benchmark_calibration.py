@@ -8,7 +8,6 @@ jets have only a sample at hand: the same on a part of it, the rest to score.
 On Fashion-MNIST there is a third way: a larger float network teaches LeNet-5 in float, and again at 4 bits.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bitwright.calibration.settings import CalibrationSettings
+from bitwright.cli.benchmark_arguments import Parser, a_seed, ends_in_one_line, one_of, whole
 from bitwright.cli.benchmark_origins import CONFIGS, trained
 from bitwright.cli.compare_facts import facts
 from bitwright.cli.console import note, out
@@ -210,23 +210,28 @@ def _rows(config: Path, seed: int, runs_dir: Path, data_dir: Path | None, epochs
         yield from taught(config, TEACHERS[config.stem], seed, runs_dir, data_dir, epochs)
 
 
-def main(arguments: Sequence[str]) -> None:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser = Parser(__file__, __doc__)
+    parser.add_argument("--seeds", type=a_seed, nargs="+", default=[1, 2, 3])
     parser.add_argument("--configs", nargs="*", default=list(IMAGES), help="of configs/")
-    parser.add_argument("--epochs", type=int, default=10, help="of training at 4 bits")
+    parser.add_argument("--epochs", type=whole(1), default=10, help="of training at 4 bits")
+    rows = ("all", "plain", "taught")
     parser.add_argument(
-        "--rows", choices=["all", "plain", "taught"], default="all", help="without a teacher, with one, or both"
+        "--rows", type=one_of(rows), default="all", help="plain, without a teacher; taught, with one; or all"
     )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--jets", action="store_true", help="the sample of the jets, too")
     options = parser.parse_args(arguments)
+    configs = [CONFIGS / f"{name}.toml" for name in options.configs]
+    for config in configs:
+        read(config)  # what is not there is refused before anything is trained
     found: list[Figure] = []
-    for name in options.configs:
+    for config in configs:
         for seed in options.seeds:
-            given = (CONFIGS / f"{name}.toml", seed, options.runs_dir, options.data_dir, options.epochs)
+            given = (config, seed, options.runs_dir, options.data_dir, options.epochs)
             for figure in _rows(*given, options.rows):
                 note(f"{figure.data}, seed {seed}, {figure.how}: {figure.accuracy:.2%}, {figure.different} different")
                 found.append(figure)
@@ -239,7 +244,8 @@ def main(arguments: Sequence[str]) -> None:
                 found += figures(config, seed, runs, Path(scratch), options.epochs, JETS_TRAINING)
     for line in table(found):
         out.print(line, markup=False)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

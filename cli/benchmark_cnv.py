@@ -8,18 +8,19 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
-import typer
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line
 from bitwright.cli.console import err, note, out, progress_bar
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.run_folder import RunFolder
@@ -305,19 +306,21 @@ def _print(text: str) -> None:
     out.print(f"  {text}", markup=False)
 
 
-def main(
-    experiment: Annotated[Path, typer.Argument(help="An experiment's TOML file.")] = DEFAULT,
-    checkpoint: Annotated[Path | None, typer.Option(help="Its weights; without it, seeded ones.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
-) -> None:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure one experiment's road: export, lowering, project, compilers, simulation, executors."""
-    settings = read(experiment)
+    parser = Parser(__file__, __doc__)
+    parser.add_argument(
+        "experiment", nargs="?", type=Path, metavar="EXPERIMENT", default=DEFAULT, help="an experiment's TOML file"
+    )
+    parser.add_argument("--checkpoint", type=Path, help="its weights; without it, seeded ones")
+    parser.add_argument("--data-dir", type=Path, help="folder of the data sets")
+    options = parser.parse_args(arguments)
+    settings = read(options.experiment)
     with tempfile.TemporaryDirectory(prefix="bitwright-bench-") as scratch:
-        if not Bench(settings, checkpoint, data_dir, RunFolder(Path(scratch))).measure():
-            raise typer.Exit(1)
+        bench = Bench(settings, options.checkpoint, options.data_dir, RunFolder(Path(scratch)))
+        return 0 if bench.measure() else 1
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line
 from bitwright.cli.console import out
 from bitwright.cli.run_folder import RunFolder, write_text
 from bitwright.cli.stage_estimate import error_lines
@@ -45,10 +46,14 @@ def measure(path: Path, runs: Sequence[Path]) -> MeasuredErrors:
     return MeasuredErrors(hls_ratios(), unrolled)
 
 
-def main(arguments: Sequence[str]) -> None:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure, write the file, print it."""
+    parser = Parser(__file__, __doc__)
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folder of a run with its design")
+    options = parser.parse_args(arguments)
     path = Path(__file__).parents[1] / "estimates" / MEASURED
-    errors = measure(path, [Path(argument) for argument in arguments])
+    errors = measure(path, options.runs)
     write_text(path, text(errors))
     for one in (*errors.hls, *errors.unrolled):
         if one.ratio is not None:
@@ -56,7 +61,8 @@ def main(arguments: Sequence[str]) -> None:
             out.print(f"{one.design}, {one.tool}, {one.layer}, {one.figure}: {shown}", markup=False)
     for line in error_lines(errors):
         out.print(line, markup=False)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

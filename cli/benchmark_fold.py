@@ -5,7 +5,6 @@ Yosys counts them if asked for, cycles, and the integers that differ from the pr
 set (of a layer alone, on random codes).
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line, one_of, positive, whole
 from bitwright.cli.console import note, out
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_export import load_array, load_program
@@ -35,12 +35,15 @@ def alone(program: Program, name: str) -> tuple[Program, Integers]:
     """Return one layer of a program as a program, and random codes of its input.
 
     Raises:
-        ValueError: If there is no such layer.
+        ValueError: If there is no such layer, or it takes more than one input.
     """
     operation = next((each for each in program.operations[1:] if each.name == name), None)
     if operation is None:
         names = ", ".join(each.name for each in program.operations[1:])
         raise ValueError(f"bench-fold: layer must be one of {names}, not {name}")
+    if len(operation.sources) != 1:
+        takes = len(operation.sources)
+        raise ValueError(f"bench-fold: {name} must take one input, not {takes}; choose another layer")
     (source,) = operation.sources
     given = program.tensors[source]
     rng, shape = np.random.default_rng(SEED), (CODES, *given.shape)
@@ -71,14 +74,15 @@ def measure(
     return row, not different
 
 
+@ends_in_one_line
 def main(arguments: Sequence[str]) -> int:
     """Measure one network after the other, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of exported runs; chains of layers")
+    parser = Parser(__file__, __doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of exported runs; chains of layers")
     parser.add_argument("--layer", action="append", help="this one alone; repeat it")
-    parser.add_argument("--reuse-factors", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--latency-cutoff", type=float, default=5.0)
-    parser.add_argument("--yosys", type=Family, choices=list(Family), help="count LUT for this family, too: minutes")
+    parser.add_argument("--reuse-factors", type=whole(1), nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--latency-cutoff", type=positive, default=5.0)
+    parser.add_argument("--yosys", type=one_of(Family), help="count LUT for this family (xc7, xcup), too: minutes")
     options = parser.parse_args(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
     table = Table("network", "reuse factor", "LUT, before", "LUT, alkaid", "LUT, Yosys", "FF", "latency", "different")

@@ -1,19 +1,19 @@
 """`make bench-packed`: 1-bit networks as integers, on packed words and with BLAS, beside PyTorch's float32."""
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import typer
 from rich.table import Table
 from torch import nn
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line, one_of, whole
 from bitwright.cli.console import note, out
 from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_codes
@@ -155,26 +155,28 @@ def measure(names: Sequence[str], batches: Sequence[int], rounds: int, clock: Ca
     return same
 
 
-def main(
-    networks: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(NETWORKS)}; default: all.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that each is measured.")] = 21,
-    cpu_time: Annotated[bool, typer.Option("--cpu-time", help="CPU time: for one thread on a busy machine.")] = False,
-) -> None:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure the binary networks of MNIST with seeded random weights, on images of 28x28 random pixels."""
-    names = networks or list(NETWORKS)
-    for name in names:
-        if name not in NETWORKS:
-            raise typer.BadParameter(f"network must be one of {', '.join(NETWORKS)}, not {name}")
+    parser = Parser(__file__, __doc__)
+    parser.add_argument(
+        "networks",
+        nargs="*",
+        type=one_of(NETWORKS),
+        metavar="NETWORK",
+        help=f"of {', '.join(NETWORKS)}; all, if left out",
+    )
+    parser.add_argument("--rounds", type=whole(1), default=21, help="times that each is measured")
+    parser.add_argument("--cpu-time", action="store_true", help="CPU time: for one thread on a busy machine")
+    options = parser.parse_args(arguments)
     torch.set_num_threads(threads())
     versions = ", ".join(f"{part} {version}" for part, version in installed().items())
     out.print(f"{versions}; seed {SEED}; {threads()} threads", markup=False)
     if library() is None:
         note("g++ must be on the PATH, not missing: packed layers run with BLAS; install g++")
-    if not measure(names, BATCHES, rounds, time.process_time if cpu_time else time.perf_counter):
-        raise typer.Exit(1)
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    return 0 if measure(options.networks or list(NETWORKS), BATCHES, options.rounds, clock) else 1
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(main)
-    app()
+    sys.exit(main(sys.argv[1:]))

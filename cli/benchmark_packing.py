@@ -6,6 +6,7 @@ error of each other's are pairs to be compared.
 """
 
 import argparse
+import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bitwright.cli.benchmark_arguments import Parser, a_seed, ends_in_one_line
 from bitwright.cli.console import note, out
 from bitwright.cli.experiment import read
 from bitwright.cli.run_folder import RunFolder
@@ -52,6 +54,20 @@ class Figure:
     estimate: float
     lut: int | None
     different: int
+
+
+def known_network(text: str) -> str:
+    """Read one of the networks.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is not written as in `NETWORKS`.
+
+    >>> known_network("2:32,32")
+    '2:32,32'
+    """
+    if not re.fullmatch(r"([1-9]|1[0-6]):[1-9][0-9]*(,[1-9][0-9]*)*", text):
+        raise argparse.ArgumentTypeError(f"must be bits, 1 to 16, and sizes, as 2:32,32, not {text!r}")
+    return text
 
 
 def measure(network: str, seed: int, runs_dir: Path, *, yosys: bool) -> Figure:
@@ -124,12 +140,15 @@ def pairs(found: Sequence[Figure]) -> Iterator[str]:
         )
 
 
-def main(arguments: Sequence[str]) -> None:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure, and print the table and the pairs."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help="bits:sizes of hidden layers")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--yosys-seeds", type=int, nargs="*", default=[1], help="seeds whose RTL Yosys counts")
+    parser = Parser(__file__, __doc__)
+    parser.add_argument(
+        "--networks", nargs="+", type=known_network, default=list(NETWORKS), help="bits:sizes of hidden layers"
+    )
+    parser.add_argument("--seeds", type=a_seed, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--yosys-seeds", type=a_seed, nargs="*", default=[1], help="seeds whose RTL Yosys counts")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs") / "packing")
     options = parser.parse_args(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
@@ -140,7 +159,8 @@ def main(arguments: Sequence[str]) -> None:
         found.append(figure)
     for line in (*table(found), *pairs(found)):
         out.print(line, markup=False)
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -6,7 +6,6 @@ Verilog, each product as shifts and additions. Both go through the same Yosys, a
 Verilator on random codes.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line, one_of
 from bitwright.cli.benchmark_fold import alone
 from bitwright.cli.console import note, out
 from bitwright.cli.run_folder import RunFolder
@@ -174,12 +174,13 @@ def measure(program: Program, layer: Dense, codes: Integers, family: Family, nam
     return row, not different
 
 
+@ends_in_one_line
 def main(arguments: Sequence[str]) -> int:
     """Measure one layer after the other, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of an exported run")
+    parser = Parser(__file__, __doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of an exported run")
     parser.add_argument("--layer", action="append", required=True, help="a dense layer; repeat it")
-    parser.add_argument("--family", type=Family, choices=list(Family), default=Family.XCUP)
+    parser.add_argument("--family", type=one_of(Family), default=Family.XCUP, help="xc7 or xcup")
     options = parser.parse_args(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
     table = Table("layer", "LUT, products", "DSP", "LUT, shared", "ratio", "different")
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
         program, codes = alone(whole, name)
         layer = program.operations[-1]
         if not isinstance(layer, Dense):
-            raise TypeError(f"benchmark_products: layer must be a dense one, not {name}; choose another")
+            raise ValueError(f"benchmark_products: layer must be a dense one, not {name}; choose another")
         row, exact = measure(program, layer, codes, options.family, f"{options.run.name} {name}")
         table.add_row(*row)
         good &= exact

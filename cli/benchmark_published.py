@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from rich.table import Table
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line, one_of, positive
 from bitwright.cli.console import note, out
 from bitwright.cli.published_verilog import write_latency_form
 from bitwright.cli.versions import installed
@@ -308,29 +309,28 @@ def benchmark(options: argparse.Namespace) -> bool:
     return not wrong and not unlike
 
 
+@ends_in_one_line
 def main(arguments: Sequence[str]) -> int:
     """Compare one project, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("project", type=Path, help="folder of an hls4ml project of dense layers, with its reports")
-    parser.add_argument("--inputs", choices=("jets",), default="jets", help="data set whose test rows are run")
+    parser = Parser(__file__, __doc__)
+    parser.add_argument(
+        "project", type=Path, metavar="PROJECT", help="folder of an hls4ml project of dense layers, with its reports"
+    )
+    parser.add_argument("--inputs", type=one_of(["jets"]), default="jets", help="data set whose test rows are run")
     parser.add_argument("--data-dir", type=Path, help="folder of the data sets, if not the usual one")
     parser.add_argument(
         "--input-type",
         metavar="AP_FIXED",
         help="of Bitwright's input, where it is to be another than theirs, as 'ap_fixed<8,3,AP_RND_CONV,AP_SAT>'",
     )
-    parser.add_argument("--latency-cutoff", type=float, action="append", help="of the RTL; repeat it (default: 5)")
-    parser.add_argument("--family", type=Family, choices=list(Family), default=Family.XCUP)
+    parser.add_argument("--latency-cutoff", type=positive, action="append", help="of the RTL; repeat it (default: 5)")
+    parser.add_argument("--family", type=one_of(Family), default=Family.XCUP, help="xc7 or xcup")
     parser.add_argument(
         "--products", action="store_true", help="also Yosys on hls4ml's arithmetic in Verilog, product by product"
     )
     options = parser.parse_args(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
-    try:
-        return 0 if benchmark(options) else 1
-    except (ValueError, OSError) as error:
-        note(str(error))
-        return 1
+    return 0 if benchmark(options) else 1
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.table import Table
 
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line
 from bitwright.cli.console import note, out
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_export import load_array, load_program
@@ -70,10 +72,14 @@ def measure(name: str, program: Program, codes: Integers) -> tuple[list[str], bo
     return [name, *estimates, str(design.latency_cycles), *steps, f"{different} of {found.size:,}"], not different
 
 
-def main() -> int:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Trace, compile and simulate one network after the other, and print the table."""
+    parser = Parser(__file__, __doc__)
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folder of an exported run")
+    runs = parser.parse_args(arguments).runs
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()) + f"; seed {SEED}")
-    networks = [exported(Path(argument)) for argument in sys.argv[1:]] or [jet_tagger()]
+    networks = [exported(folder) for folder in runs] or [jet_tagger()]
     headings = ("LUT, before", "LUT, alkaid", "ratio", "latency, cycles", "trace, s", "Verilator, s", "simulation, s")
     table = Table("network", *headings, "different")
     rows = [measure(*network) for network in networks]
@@ -84,4 +90,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

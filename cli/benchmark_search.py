@@ -5,12 +5,12 @@ runs Brevitas' network; by a plain loop, which observes it again for each; and o
 exported and lowered first.
 """
 
-import argparse
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from bitwright.calibration.evaluate import scores
 from bitwright.calibration.moves import uniform
 from bitwright.calibration.post_training import prepare, quantize
 from bitwright.calibration.scorer import Scorer
+from bitwright.calibration.settings import Rounding
+from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line, one_of, whole
 from bitwright.cli.console import out
 from bitwright.cli.search_lowering import check
 from bitwright.cli.search_state import Search, begin
@@ -47,12 +49,13 @@ def recipes(search: Search, count: int) -> list[Recipe]:
     return found
 
 
-def main(arguments: Sequence[str]) -> None:
+@ends_in_one_line
+def main(arguments: Sequence[str]) -> int:
     """Measure, and print candidates a minute and the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--rounding", default="nearest", choices=["nearest", "gptq", "gpfq", "learned"])
+    parser = Parser(__file__, __doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained float run")
+    parser.add_argument("--count", type=whole(1), default=10, help="of recipes")
+    parser.add_argument("--rounding", default="nearest", type=one_of(get_args(Rounding)), help="of the weights")
     options = parser.parse_args(arguments)
     source = read_float(options.run, options.run.parent, ())
     search = begin(source, None, Wanted(rounding=options.rounding))
@@ -87,7 +90,8 @@ def main(arguments: Sequence[str]) -> None:
             out.print(
                 f"{how}: {60 * len(drawn) / seconds:,.0f} candidates a minute, {seconds / first:.3g} times the time"
             )
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 """What cannot be lowered: every problem of a graph, gathered, then refused in one go."""
 
 from dataclasses import dataclass
+from typing import Self
 
 from onnx import NodeProto
 
@@ -32,8 +33,12 @@ class UnsupportedOperatorError(ValueError):
     """A graph that cannot be lowered exactly, with all that is wrong with it."""
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
-        self.problems = problems
+        self.file, self.problems = file, problems
         super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, list[Problem]]]:
+        """Let it pass from one process to another: its arguments are not those of its base."""
+        return type(self), (self.file, self.problems)
 
 
 def label(node: NodeProto) -> str:

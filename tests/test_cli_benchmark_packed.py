@@ -4,10 +4,9 @@ import time
 
 import numpy as np
 import pytest
-import typer
 
 from bitwright.cli import benchmark_packed
-from bitwright.cli.benchmark_packed import BLAS, PACKED, contest, main, measure, with_blas
+from bitwright.cli.benchmark_packed import BLAS, PACKED, contest, measure, with_blas
 from bitwright.export.operations import Dense, Input
 from bitwright.export.program import Program
 from bitwright.models.settings import ModelSettings
@@ -44,8 +43,3 @@ def test_program_with_blas_has_no_layer_that_takes_bits(monkeypatch: pytest.Monk
     program = with_blas(Program((Input("x", "", (2,), Bipolar()), Dense("fc", "x", weight, Bipolar(), None))))
     monkeypatch.setattr("bitwright.export.packed.PackedLayer.dense", lambda self, codes: 1 / 0)
     assert program(codes).tolist() == [[0], [2]]
-
-
-def test_network_of_another_name_is_refused() -> None:
-    with pytest.raises(typer.BadParameter, match=r"^network must be one of TFC, SFC, LFC, LeNet-5, not VGG$"):
-        main(["VGG"])

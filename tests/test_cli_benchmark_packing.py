@@ -7,7 +7,7 @@ import pytest
 
 from bitwright.cli.benchmark_fold import CODES, alone
 from bitwright.cli.benchmark_packing import Figure, pairs, table
-from bitwright.export.operations import Dense, Input, Threshold
+from bitwright.export.operations import Add, Dense, Input, Threshold
 from bitwright.export.program import Program
 from bitwright.quant.bipolar import Bipolar
 from bitwright.quant.fixed_point import FixedPoint
@@ -59,3 +59,12 @@ def test_layer_that_is_not_there_is_refused(program: Program) -> None:
     message = "bench-fold: layer must be one of a, s, b, not c"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         alone(program, "c")
+
+
+def test_layer_of_two_inputs_is_refused() -> None:
+    code = FixedPoint(4, 4)
+    tensor = Input("x", "", (3,), code)
+    program = Program((tensor, Add("sum", "x", "x")))
+    message = "bench-fold: sum must take one input, not 2; choose another layer"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        alone(program, "sum")

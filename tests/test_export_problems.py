@@ -1,5 +1,7 @@
 """Refusals: one line a problem, each naming file, node, operator, rule and remedy."""
 
+import pickle
+
 from bitwright.export.problems import Problem, UnsupportedOperatorError
 
 FIRST = Problem("fc", "Gemm", "weights must be quantised, not float", "give the layer a weight_quant")
@@ -15,3 +17,9 @@ def test_error_has_a_line_for_every_problem_and_keeps_them() -> None:
     assert str(error) == f"model.onnx: {FIRST}\nmodel.onnx: {SECOND}"
     assert error.problems == [FIRST, SECOND]
     assert isinstance(error, ValueError)
+
+
+def test_error_passes_from_one_process_to_another() -> None:
+    error = UnsupportedOperatorError("model.onnx", [FIRST, SECOND])
+    passed = pickle.loads(pickle.dumps(error))  # noqa: S301 - as a pool of processes does
+    assert (type(passed), str(passed), passed.problems) == (UnsupportedOperatorError, str(error), error.problems)
