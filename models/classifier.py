@@ -15,12 +15,13 @@ from bitwright.models.batch_norm_statistics import take_statistics
 from bitwright.models.batches import evaluation_batches, mirrored, shifted, training_batches
 from bitwright.models.checkpoint import SCALE
 from bitwright.models.dataset import DataSet
-from bitwright.models.distillation import Teacher, plain, watch
+from bitwright.models.distillation import Teacher, watch
 from bitwright.models.progressive import keep_weights_float
 from bitwright.models.pruning import keep_zero
 from bitwright.models.settings import TrainSettings
 from bitwright.quant.latent_weights import clip_latent_weights, weighted_layers
 from bitwright.quant.sign_gradient import set_progress
+from bitwright.quant.values import values
 
 AVERAGE_STATISTICS_BATCHES = 100
 """From which the batch norms of averaged weights take their statistics, where the settings say nothing."""
@@ -89,7 +90,7 @@ class Classifier(L.LightningModule):
         if inputs.dim() == 4:
             inputs = self._augmented(inputs)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
-            scores = plain(self.network(inputs))
+            scores = values(self.network(inputs))
         scores = scores.float()
         loss = self.loss(scores, self.wanted(inputs, labels), self.settings.label_smoothing)
         if self.teacher is not None:
@@ -179,6 +180,6 @@ class Classifier(L.LightningModule):
     def loss(self, scores: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the loss of scores ``(B, classes)`` for labels ``(B,)``, the mean over the batch."""
         if self.settings.loss == "cross_entropy":
-            return F.cross_entropy(plain(scores), labels, label_smoothing=smoothing)
+            return F.cross_entropy(values(scores), labels, label_smoothing=smoothing)
         signs = 2.0 * F.one_hot(labels, scores.shape[1]) - 1.0
         return torch.clamp(1.0 - signs * scores, min=0.0).square().mean()

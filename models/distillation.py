@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bitwright.models.autoencoder_settings import AUTOENCODER
 from bitwright.models.checkpoint import NetworkDescription, load
 from bitwright.models.settings import TrainSettings
 from bitwright.quant.recipe import Recipe
+from bitwright.quant.values import values
 
 
 class Teacher:
@@ -46,9 +48,9 @@ class Teacher:
         if next(self.network.parameters()).device != inputs.device:
             self.network.to(inputs.device)
         with torch.no_grad():
-            wanted = plain(self.network(inputs))
+            wanted = values(self.network(inputs))
         temperature = self.settings.distillation_temperature
-        softened = F.log_softmax(plain(scores) / temperature, dim=1), F.log_softmax(wanted / temperature, dim=1)
+        softened = F.log_softmax(values(scores) / temperature, dim=1), F.log_softmax(wanted / temperature, dim=1)
         divergence = F.kl_div(*softened, reduction="batchmean", log_target=True) * temperature**2
         apart = [_distance(own[name], self.features[name]) for name in self.settings.distillation_layers]
         return divergence, torch.stack(apart).mean() if apart else torch.zeros((), device=inputs.device)
@@ -67,7 +69,7 @@ def watch(network: nn.Module, layers: Sequence[str]) -> dict[str, Tensor]:
     for name in layers:
 
         def note(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:  # noqa: ANN401 - torch's hook
-            outputs[name] = plain(output)
+            outputs[name] = values(output)
 
         network.get_submodule(name).register_forward_hook(note)
     return outputs
@@ -82,11 +84,16 @@ def load_teacher(settings: TrainSettings, student: NetworkDescription) -> Teache
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, is of other inputs or classes, or a layer is not in both networks with
-            outputs of one shape.
+        ValueError: If it is no checkpoint, is an autoencoder or of other inputs or classes, or a layer is not in both
+            networks, called once, with outputs of one shape.
     """
     path = Path(settings.teacher)
     network, description = load(path)
+    if description.model.kind == AUTOENCODER:
+        raise ValueError(
+            f"{path}: network of the teacher must give scores of classes, not be an {AUTOENCODER}; name another in "
+            "train.teacher"
+        )
     for name, theirs, ours in (
         ("input", description.input_shape, student.input_shape),
         ("classes", description.classes, student.classes),
@@ -98,11 +105,6 @@ def load_teacher(settings: TrainSettings, student: NetworkDescription) -> Teache
             )
     _check_layers(settings.distillation_layers, network, student)
     return Teacher(network, settings)
-
-
-def plain(tensor: Any) -> Tensor:  # noqa: ANN401 - torch's tensor, or Brevitas' pair of value and scale
-    """Return a tensor's values, whether it is quantised or not."""
-    return getattr(tensor, "value", tensor)  # type: ignore[no-any-return]
 
 
 def _distance(own: Tensor, wanted: Tensor) -> Tensor:
@@ -123,16 +125,40 @@ def _check_layers(layers: Sequence[str], teacher: nn.Module, student: NetworkDes
                 f"train.distillation_layers: layer must be one of {', '.join(known)}, not {name!r}; "
                 "both networks must have it"
             )
-    shapes: list[dict[str, Tensor]] = []
-    for network in (student.build().eval(), teacher):
-        outputs = watch(network, layers)
-        with torch.no_grad():
-            network(torch.zeros(2, *student.input_shape))
-        shapes.append(outputs)
+    ours, wanted = (
+        _shapes(layers, network, student.input_shape, owner)
+        for network, owner in ((student.build().eval(), "student"), (teacher, "teacher"))
+    )
     for name in layers:
-        ours, wanted = (tuple(outputs[name].shape[1:]) for outputs in shapes)
-        if ours != wanted:
+        if ours[name] != wanted[name]:
             raise ValueError(
-                f"train.distillation_layers: outputs of {name} must have one shape in both networks, not {ours} in the "
-                f"student and {wanted} in the teacher; leave it out"
+                f"train.distillation_layers: outputs of {name} must have one shape in both networks, not {ours[name]} "
+                f"in the student and {wanted[name]} in the teacher; leave it out"
             )
+
+
+def _shapes(
+    layers: Sequence[str], network: nn.Module, input_shape: tuple[int, ...], owner: str
+) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of layers' outputs, without the batch; refuse layers that have none, or several in a pass."""
+    calls = dict.fromkeys(layers, 0)
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, output: Any) -> None:  # noqa: ANN401 - torch's tensor, or Brevitas' own
+        calls[name] += 1
+        shapes[name] = tuple(values(output).shape[1:])
+
+    hooks = [
+        network.get_submodule(name).register_forward_hook(lambda *of, name=name: note(name, of[-1])) for name in calls
+    ]
+    with torch.no_grad():
+        network(torch.zeros(2, *input_shape))
+    for hook in hooks:
+        hook.remove()
+    for name, count in calls.items():
+        if count != 1:
+            raise ValueError(
+                f"train.distillation_layers: layer must be computed once in a pass, not {count} times in the {owner} "
+                f"as {name} is; leave it out"
+            )
+    return shapes

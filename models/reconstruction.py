@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitwright.models.classifier import Classifier
-from bitwright.models.distillation import plain
+from bitwright.quant.values import values
 
 
 class Reconstruction(Classifier):
@@ -19,7 +19,7 @@ class Reconstruction(Classifier):
 
     def loss(self, scores: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the mean squared error of outputs to inputs, both ``(B, values)``."""
-        return F.mse_loss(plain(scores), labels)
+        return F.mse_loss(values(scores), labels)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log the loss of one batch ``(B, ...), (B,)``."""

@@ -281,7 +281,9 @@ class TrainSettings(BaseModel):
         4.0, description="What both networks' scores are divided by before they are compared."
     )
     distillation_layers: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        (), description="Layers whose outputs are drawn to the teacher's too, such as norm3; both networks have them."
+        (),
+        description="Layers whose outputs are drawn to the teacher's too, such as norm3; both networks have them, and "
+        "compute them once in a pass.",
     )
     distillation_feature_weight: NotNegative = Field(
         1.0, description="Weight of these layers in the loss, beside scores and labels."

@@ -1,6 +1,7 @@
 """Distillation: what the loss is, where the teacher stands, and which teachers are refused."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,23 @@ from bitwright.models.checkpoint import NetworkDescription, save
 from bitwright.models.dataset import DataSet
 from bitwright.models.dataset import load as load_data
 from bitwright.models.distillation import Teacher, load_teacher, watch
-from bitwright.models.settings import ModelSettings, TrainSettings
+from bitwright.models.settings import Kind, ModelSettings, TrainSettings
 from bitwright.models.training import train
+from bitwright.quant.brevitas_activations import STATISTICS_BATCHES
 from bitwright.quant.recipe import Recipe
 
 STUDENT = NetworkDescription(
     ModelSettings(hidden=(8, 8)), Recipe(weight_bit_width=1, activation_bit_width=1), (1, 8, 8), 10
 )
 LARGE = NetworkDescription(ModelSettings(hidden=(16, 8)), Recipe.floating(), (1, 8, 8), 10)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -116,5 +126,46 @@ def test_teacher_that_does_not_fit_is_refused(
     teacher: Path, changed: dict[str, Any], settings: dict[str, object], message: str
 ) -> None:
     wanted = TrainSettings.model_validate({"teacher": str(teacher), **settings})
-    with pytest.raises(ValueError, match=re.escape(message.format(path=teacher))):
+    with pytest.raises(ValueError, match=f"^{re.escape(message.format(path=teacher))}$"):
         load_teacher(wanted, replace(STUDENT, **changed))
+
+
+def test_autoencoder_is_no_teacher_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.safetensors"
+    description = replace(LARGE, model=ModelSettings(kind="autoencoder", hidden=(8, 4, 8)))
+    save(path, description.build(), description)
+    says = (
+        f"{path}: network of the teacher must give scores of classes, not be an autoencoder; name another in "
+        "train.teacher"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        load_teacher(TrainSettings(teacher=str(path)), STUDENT)
+
+
+GATED = Recipe(weight_bit_width=1, activation_bit_width=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "students", "teachers", "layer", "says"),
+    [
+        ("fracbnn", GATED, Recipe.floating(), "block0_conv1", "2 times in the student"),
+        ("fracbnn", Recipe.floating(), GATED, "block0_conv1", "2 times in the teacher"),
+        ("fracbnn", GATED, Recipe.floating(), "thermometer.sign.act_quant._zero_hw_sentinel", "0 times in the student"),
+        ("resnet8", Recipe(), Recipe.floating(), "block0_join2", "2 times in the student"),
+    ],
+)
+def test_layer_that_is_not_computed_once_in_a_pass_is_refused(
+    tmp_path: Path, kind: Kind, students: Recipe, teachers: Recipe, layer: str, says: str
+) -> None:
+    path = tmp_path / "teacher.safetensors"
+    model = ModelSettings(kind=kind, channel_multiplier=0.0625)
+    student, teacher = (NetworkDescription(model, recipe, (1, 8, 8), 10) for recipe in (students, teachers))
+    network = teacher.build()
+    with torch.no_grad():  # a checkpoint has the scales that are parameters
+        for _ in range(0 if teachers.is_float else STATISTICS_BATCHES + 1):
+            network(torch.rand(2, 1, 8, 8))
+    save(path, network, teacher)
+    whole = f"train.distillation_layers: layer must be computed once in a pass, not {says} as {layer} is; leave it out"
+    wanted = TrainSettings(teacher=str(path), distillation_layers=("conv", layer))
+    with pytest.raises(ValueError, match=f"^{re.escape(whole)}$"):
+        load_teacher(wanted, student)
