@@ -58,8 +58,9 @@ class FracBNN(nn.Module):
         unactivated: Name of the first layer, which takes the thermometer code.
 
     Raises:
-        ValueError: If a side is no multiple of 4, the input has fewer than 5 bits, there is no batch norm, or the
-            channels do not double from stage to stage.
+        ValueError: If a side is no multiple of 4, the input has fewer than 5 bits, the recipe has a width for the
+            activation behind the first layer, there is no batch norm, or the channels do not double from stage to
+            stage.
 
     >>> FracBNN((3, 32, 32), 10, Recipe(), ModelSettings(kind="fracbnn")).eval()(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
@@ -151,6 +152,12 @@ def _check(height: int, width: int, recipe: Recipe, settings: ModelSettings) -> 
         raise ValueError(
             f"recipe.input_bit_width: width must be at least {LEAST_INPUT_BITS} for fracbnn, not "
             f"{recipe.input_bit_width}; its input becomes a thermometer code of {LEVELS} bits"
+        )
+    if recipe.first_activation_bit_width is not None:
+        raise ValueError(
+            "recipe.first_activation_bit_width: value must be left out for kind = 'fracbnn', not "
+            f"{recipe.first_activation_bit_width}; no activation is behind its first layer; set those before others in "
+            "recipe.layers"
         )
     if not settings.batch_norm:
         raise ValueError("model.batch_norm: value must be true for kind = 'fracbnn', not false; delete the key")

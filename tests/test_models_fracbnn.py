@@ -116,6 +116,13 @@ def test_layers_are_named_and_the_first_has_no_activation() -> None:
         ),
         (
             IMAGE,
+            FRACTIONAL.model_copy(update={"first_activation_bit_width": 1}),
+            {},
+            "recipe.first_activation_bit_width: value must be left out for kind = 'fracbnn', not 1; no activation is "
+            "behind its first layer; set those before others in recipe.layers",
+        ),
+        (
+            IMAGE,
             Recipe(),
             {"batch_norm": False},
             "model.batch_norm: value must be true for kind = 'fracbnn', not false; delete the key",
