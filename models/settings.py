@@ -224,7 +224,11 @@ class TrainSettings(BaseModel):
     batch_size: Positive = Field(64, description="Images a step.")
     optimizer: Literal["adam", "sgd"] = Field("adam", description='"adam" (AdamW where weight_decay is set) or "sgd".')
     learning_rate: Annotated[float, Field(gt=0)] = Field(0.01, description="Largest learning rate of the schedule.")
-    weight_decay: NotNegative = Field(0.0, description="Decay of the weights, decoupled from the gradient.")
+    weight_decay: NotNegative = Field(
+        0.0,
+        description='Decay of the weights and all that is trained beside them: of "adam" decoupled from the gradient, '
+        'of "sgd" added to it, and so part of the momentum.',
+    )
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(
         "one_cycle", description='Learning rate over the steps: "one_cycle", "cosine" or "constant".'
     )
