@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,10 @@ from bitwright.models.network import layer_names
 from bitwright.models.pruning import Layer, layers, refuse_zeros, smallest_mask
 from bitwright.models.pruning_settings import PruningSettings
 from bitwright.models.settings import CHAINS
+from bitwright.quant.latent_weights import is_binary
+
+LEAST_MAGNITUDE = 2.0**-40
+"""That a float weight behind 1 bit gets where a mean is taken and there may be zeros only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,8 @@ def prune_channels(
     """Return a smaller network without the channels whose filters have the least norm.
 
     The last layer keeps its outputs. What stays has the weights, biases, batch norms and scales that it had; a scale
-    that is worked out from the largest weight may become finer.
+    that is worked out from the largest weight may become finer. Where the scale of 1-bit weights, which is worked out
+    from their mean magnitude, would move, the float weights behind them are multiplied so that it stays.
 
     Args:
         network: In eval mode; it stays as it is. Any widths.
@@ -135,7 +141,36 @@ def without_channels(
     differing = result.load_state_dict(tensors, strict=False)  # knows the scales that a new network has not yet
     assert not differing.missing_keys, differing
     assert not differing.unexpected_keys, differing
+    _keep_binary_scales(found, layers(result), kept)
     return result.eval(), smaller
+
+
+def _keep_binary_scales(before: Mapping[str, Layer], after: Mapping[str, Layer], kept: Mapping[str, Tensor]) -> None:
+    """Give 1-bit weights the scales that they had, in place, whatever the magnitudes that left.
+
+    The scale is the power of two next to the mean magnitude: where it is another now, the float weights are multiplied
+    until their mean is the old scale. The signs stay.
+    """
+    for name, layer in after.items():
+        if not is_binary(layer):
+            continue
+        old, new = _scales(before[name]), _scales(layer)
+        old = old[kept[name]] if len(old) > 1 else old  # one of each output
+        weight = layer.weight.detach()
+        magnitudes = weight.abs().clamp_min(LEAST_MAGNITUDE)  # zeros, which count as +1, have a mean too
+        means = magnitudes.flatten(1).mean(1) if len(old) > 1 else magnitudes.mean().reshape(1)
+        factors = (old / means).reshape(-1, *[1] * (weight.dim() - 1))
+        moved = (old != new).reshape(factors.shape)
+        signs = torch.where(weight >= 0, 1.0, -1.0)
+        with torch.no_grad():
+            layer.weight.copy_(torch.where(moved, signs * magnitudes * factors, weight))
+        assert torch.equal(_scales(layer), old), name
+
+
+def _scales(layer: Any) -> Tensor:  # noqa: ANN401 - Brevitas' own
+    """Return the scale of a layer's weights, one of all or of each output, flat."""
+    scale: Tensor = layer.quant_weight().scale
+    return scale.detach().flatten()
 
 
 def _owned(network: nn.Module, names: Sequence[str]) -> list[tuple[str | None, tuple[str, nn.Module]]]:
