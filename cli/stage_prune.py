@@ -120,7 +120,7 @@ def _prune(
     # Imported late: torch takes seconds
     from bitwright.models.channel_pruning import prune_channels  # noqa: PLC0415
     from bitwright.models.checkpoint import NetworkDescription, load, save  # noqa: PLC0415
-    from bitwright.models.pruning import prune_weights  # noqa: PLC0415
+    from bitwright.models.pruning import has_zeros, prune_weights  # noqa: PLC0415
 
     use_threads(experiment)
     data = _data(experiment, data_dir)
@@ -137,7 +137,7 @@ def _prune(
         "source": original.experiment.name,
         "settings": asdict(settings),
         "widths": dict(smaller.model.widths),
-        "keep_zeros": settings.structure != "channels" or _keeps_zeros(original),
+        "keep_zeros": has_zeros(pruned) and (settings.structure != "channels" or _keeps_zeros(original)),
         "before": figures(network, description, data, experiment.hls),
         "pruned": figures(pruned, smaller, data, None),
     }

@@ -67,7 +67,7 @@ def prune_weights(network: nn.Module, settings: PruningSettings) -> None:
                 f"with --set recipe.layers.{name}.weight_bit_width=2"
             )
         refuse_zeros(name, layer)
-    masks = _masks({name: layer.weight.detach() for name, layer in found.items()}, settings)
+    masks = _masks(found, settings)
     for name, layer in found.items():
         left = layer.weight.detach() * masks[name]
         if not left.any():
@@ -91,6 +91,17 @@ def refuse_zeros(name: str, layer: Layer) -> None:
         )
 
 
+def has_zeros(network: nn.Module) -> bool:
+    """Return whether a weight of any layer is zero.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> _ = nn.init.eye_(layer.weight)
+    >>> has_zeros(nn.Sequential(layer)), has_zeros(nn.Sequential(nn.ReLU()))
+    (True, False)
+    """
+    return any(not bool(layer.weight.all()) for layer in layers(network).values())
+
+
 def zeros_of(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """Return where the weights of a pruned checkpoint are zero, for every layer of a network that it fits.
 
@@ -102,7 +113,7 @@ def zeros_of(path: Path, network: nn.Module) -> dict[str, Tensor]:
         Masks of the weights' shapes, True where one is zero, by the layer's name; none of layers without a zero.
 
     Raises:
-        ValueError: If it is no checkpoint, or weights of 1 bit would have to be zero.
+        ValueError: If it is no checkpoint, has no zero, or weights of 1 bit would have to be zero.
         FileNotFoundError: If there is no such file.
     """
     tensors = read_tensors(path)
@@ -117,6 +128,11 @@ def zeros_of(path: Path, network: nn.Module) -> dict[str, Tensor]:
                 f"or recipe.layers.{name}.weight_bit_width to 2"
             )
         masks[name] = weight == 0
+    if not masks:
+        raise ValueError(
+            f"{path}: checkpoint must have weights that are zero to be kept so, not none in a layer of this network; "
+            "set train.keep_zeros to false"
+        )
     return masks
 
 
@@ -152,11 +168,13 @@ def weights_of(network: nn.Module) -> tuple[LayerWeights, ...]:
     return tuple(counted)
 
 
-def _masks(weights: Mapping[str, Tensor], settings: PruningSettings) -> dict[str, Tensor]:
+def _masks(found: Mapping[str, Layer], settings: PruningSettings) -> dict[str, Tensor]:
     """Return for each layer a mask of its weights' shape: 1 for those that stay."""
+    weights = {name: layer.weight.detach() for name, layer in found.items()}
     if settings.group:
         kept, size = settings.group
-        return {name: _group_mask(weight, kept, size) for name, weight in weights.items()}
+        maps = _by_channel(found)
+        return {name: _group_mask(maps[name], kept, size).reshape(weight.shape) for name, weight in weights.items()}
     if settings.scope == "layer":
         return {name: smallest_mask(weight, settings.taken(weight.numel())) for name, weight in weights.items()}
     together = torch.cat([weight.flatten() for weight in weights.values()])
@@ -176,13 +194,33 @@ def smallest_mask(values: Tensor, taken: int) -> Tensor:
     return mask
 
 
+def _by_channel(found: Mapping[str, Layer]) -> dict[str, Tensor]:
+    """Return each layer's weights with the channels of its input as second axis ``(O, I, ...)``.
+
+    A dense layer behind a convolution has its inputs from a flatten, all positions of a channel one after the other:
+    ``(O, I, H W)``. Other dense layers are ``(O, I)``, and those of images too: the chip gets these flat, as they are.
+    """
+    maps, channels = {}, 0
+    for name, layer in found.items():
+        weight = layer.weight.detach()
+        behind_maps = isinstance(layer, nn.Linear) and channels > 0
+        maps[name] = weight.reshape(len(weight), channels, -1) if behind_maps else weight
+        channels = layer.out_channels if isinstance(layer, nn.Conv2d) else 0
+    return maps
+
+
 def _group_mask(weight: Tensor, kept: int, size: int) -> Tensor:
     """Return 1 for the largest ``kept`` of each ``size`` neighbouring inputs of an output.
 
     Neighbours are those of the weights channels last, ``(O, H, W, I)``, as the sums of the chip run through them: other
     input channels at the same position and, past the last channel, the next position. The last group may be smaller.
+
+    Args:
+        weight: As `_by_channel` returns it.
+        kept: Of each group.
+        size: Of a group.
     """
-    last = weight.movedim(1, -1)  # (O, I) or (O, H, W, I)
+    last = weight.movedim(1, -1)  # (O, I), (O, H W, I) or (O, H, W, I)
     rows = last.reshape(len(weight), -1)
     missing = -rows.shape[1] % size
     groups = nn.functional.pad(rows.abs(), (0, missing), value=-1.0).reshape(len(weight), -1, size)

@@ -146,6 +146,13 @@ def test_nothing_is_done_again_where_nothing_changed(fixed_run: Path, bitwright:
     assert bitwright(*arguments, "--share", "0.7").out == other.out
 
 
+def test_network_that_lost_nothing_is_trained_without_zeros(fixed_run: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("prune", fixed_run, "--runs-dir", fixed_run.parent, "--share", "0", "--epochs", "1")
+    assert outcome.status == 0, outcome.err
+    run = fixed_run.parent / "digits_mlp_w6a6_pruned"
+    assert (report_of(run)["keep_zeros"], read(run / EXPERIMENT).train.keep_zeros) == (False, False)
+
+
 def test_killed_training_goes_on(fixed_run: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("prune", fixed_run, "--runs-dir", fixed_run.parent, "--epochs", "2")
     assert bitwright(*arguments, "--name", "whole").status == 0

@@ -1,4 +1,4 @@
-"""Pruning: what goes, what stays, and that the smaller network computes what the larger one did without it."""
+"""Pruning by weight: which become zero, in which groups, that they stay it, and that the network stays exact."""
 
 import re
 from dataclasses import replace
@@ -9,78 +9,24 @@ import pytest
 import torch
 from image_networks import images
 from levels import Case, examine
+from pruned_networks import BINARY, CNN, FOUR, MLP, SHAPE, described, fresh, prune, pruned, used
 from quick_export import quick_exports
 from safetensors.torch import save_file
 from torch import nn
 
 from bitwright.cli.experiment import Experiment
+from bitwright.cli.search_lowering import lowered
+from bitwright.export.operations import Linear
 from bitwright.export.qonnx_file import load as load_graph
 from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
-from bitwright.models.batch_norm import BatchNorm
-from bitwright.models.channel_pruning import links, prune_channels, without_channels
 from bitwright.models.checkpoint import NetworkDescription, load, save
 from bitwright.models.dataset import load as load_data
-from bitwright.models.network import build
-from bitwright.models.pruning import keep_zero, layers, prune_weights, weights_of, zeros_of
-from bitwright.models.pruning_settings import PruningSettings, Scope
-from bitwright.models.settings import ModelSettings, TrainSettings
+from bitwright.models.pruning import has_zeros, keep_zero, layers, prune_weights, weights_of, zeros_of
+from bitwright.models.pruning_settings import PruningSettings
+from bitwright.models.settings import TrainSettings
 from bitwright.models.training import train
-from bitwright.quant.recipe import LayerRecipe, Recipe
-
-FOUR = Recipe(weight_bit_width=4, activation_bit_width=4)
-BINARY = Recipe(weight_bit_width=1, activation_bit_width=1)
-SHAPE = (1, 8, 8)
-MLP = NetworkDescription(ModelSettings(hidden=(12, 8)), FOUR, SHAPE, 10)
-CNN = NetworkDescription(ModelSettings(kind="cnn"), FOUR, SHAPE, 10)
-
-
-def described(kind: str, recipe: Recipe = FOUR, **model: object) -> NetworkDescription:
-    shapes = {"mlp": SHAPE, "cnn": SHAPE, "lenet5": (1, 28, 28), "cnv": (3, 32, 32), "vgg_small": (3, 8, 8)}
-    return NetworkDescription(ModelSettings.model_validate({"kind": kind, **model}), recipe, shapes[kind], 10)
-
-
-def fresh(description: NetworkDescription) -> nn.Module:
-    """A network with random weights in eval mode."""
-    torch.manual_seed(1)
-    return description.build().eval()
-
-
-def used(description: NetworkDescription, seed: int = 1) -> nn.Module:
-    """A network in eval mode whose batch norms and scales have seen data."""
-    torch.manual_seed(seed)
-    network = description.build().train()
-    channels, height, width = description.input_shape
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, BatchNorm):
-                module.weight.copy_(
-                    (0.5 + torch.rand_like(module.weight)) * torch.sign(torch.randn_like(module.weight))
-                )
-                module.bias.normal_(0, 0.3)
-                module.momentum = 1.0  # one batch is all that it sees
-        network(torch.from_numpy(images(8, (channels, height, width), seed)))
-    return network.eval()
-
-
-def pruned(description: NetworkDescription, settings: PruningSettings) -> tuple[nn.Module, NetworkDescription]:
-    return prune(used(description), description, settings)
-
-
-def prune(
-    network: nn.Module, description: NetworkDescription, settings: PruningSettings
-) -> tuple[nn.Module, NetworkDescription]:
-    if settings.structure == "channels":
-        return prune_channels(network, description, settings)
-    prune_weights(network, settings)
-    return network, description
-
-
-def scores(network: nn.Module, values: np.ndarray) -> torch.Tensor:
-    with torch.no_grad():
-        found = network(torch.from_numpy(values))
-    result: torch.Tensor = getattr(found, "value", found)
-    return result
+from bitwright.quant.recipe import LayerRecipe
 
 
 def test_smallest_weights_of_each_layer_become_zero() -> None:
@@ -111,14 +57,41 @@ def test_of_each_group_of_neighbours_the_largest_stay(kept: int, size: int) -> N
     before, network = fresh(description), fresh(description)
     prune_weights(network, PruningSettings(f"{kept}:{size}"))
     for name, layer in layers(network).items():
-        old, new = (
-            each.weight.detach().movedim(1, -1).reshape(len(each.weight), -1) for each in (layers(before)[name], layer)
-        )
+        old, new = (channels_last(name, each.weight.detach()) for each in (layers(before)[name], layer))
         for start in range(0, old.shape[1], size):
             part, left = old[:, start : start + size].abs(), new[:, start : start + size].abs()
             largest = part.sort(dim=1, descending=True).values[:, :kept]
             assert torch.equal(left.sort(dim=1, descending=True).values[:, :kept], largest)
             assert not left.sort(dim=1, descending=True).values[:, kept:].any()
+
+
+def channels_last(name: str, weight: torch.Tensor) -> torch.Tensor:
+    """Weights of a layer of LeNet-5 in the order of the chip's inputs; fc1 sees 16 channels of 5x5 positions."""
+    return (weight.reshape(-1, 16, 25) if name == "fc1" else weight).movedim(1, -1).reshape(len(weight), -1)
+
+
+@pytest.mark.parametrize(("kept", "size"), [(2, 4), (3, 5)])
+@pytest.mark.parametrize("description", [CNN, replace(MLP, input_shape=(3, 8, 8))], ids=["cnn", "mlp of colours"])
+def test_no_group_of_the_exported_programs_weights_holds_more(
+    description: NetworkDescription, kept: int, size: int
+) -> None:
+    network, _ = pruned(description, PruningSettings(f"{kept}:{size}"))
+    with quick_exports():
+        program = lowered(network, description.input_shape).program
+    found = [each.weight for each in program.operations if isinstance(each, Linear)]
+    assert len(found) == len(layers(network))
+    for weight in found:
+        rows = weight.reshape(-1, weight.shape[-1]).T != 0  # (O, inputs), rows, columns, channels last
+        counts = [int(rows[i, j : j + size].sum()) for i in range(len(rows)) for j in range(0, rows.shape[1], size)]
+        assert max(counts) == kept
+
+
+def test_neighbours_behind_a_flatten_are_channels_of_the_same_position() -> None:
+    dense = nn.Linear(4, 1)
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten(), dense, nn.Linear(1, 1))
+    dense.weight.data.copy_(torch.tensor([[1.0, 4.0, 2.0, 3.0]]))  # both positions of one channel, then of the other
+    prune_weights(network, PruningSettings("1:2"))
+    assert dense.weight.tolist() == [[0.0, 4.0, 2.0, 0.0]]
 
 
 def test_neighbours_are_channels_of_the_same_position() -> None:
@@ -140,119 +113,6 @@ def test_weights_are_counted_as_they_are_quantised() -> None:
     codes = network.get_submodule("fc0").quant_weight().value  # type: ignore[operator]
     assert (first.name, first.weights, first.bits) == ("fc0", 768, 3072)
     assert first.nonzero == int((codes != 0).sum()) < 768 - 7  # of those left some round to zero
-
-
-CHAINS = {
-    "mlp": described("mlp", hidden=(12, 8)),
-    "mlp per channel": described(
-        "mlp", Recipe(weight_bit_width=4, activation_bit_width=4, weight_scale="per_channel"), hidden=(12, 8)
-    ),
-    "mlp with biases": described("mlp", hidden=(12, 8), batch_norm=False),
-    "cnn": described("cnn"),
-    "lenet5": described("lenet5"),
-    "cnv": described("cnv", channel_multiplier=0.0625),
-    "vgg_small": described("vgg_small", channel_multiplier=0.0625),
-    "learned scales": described(
-        "cnn", Recipe(weight_bit_width=4, activation_bit_width=4, weight_scale_from="parameter")
-    ),
-}
-
-
-@pytest.mark.parametrize("description", CHAINS.values(), ids=CHAINS)
-def test_without_channels_that_give_zero_the_scores_are_the_same(description: NetworkDescription) -> None:
-    network, values = used(description), images(8, description.input_shape, 99)  # type: ignore[arg-type]
-    chain, kept = links(network, description), {}
-    with torch.no_grad():
-        for i, link in enumerate(chain):
-            weight = link.layer.weight
-            last = link is chain[-1]
-            gone = torch.tensor([] if last else [1, len(weight) - 1], dtype=torch.long)
-            kept[link.name] = torch.tensor([j for j in range(len(weight)) if j not in gone])
-            _keep_the_largest(weight, kept[link.name], kept[chain[i - 1].name] if i else None)
-            if link.norm is not None:
-                link.norm.weight[gone] = 0
-                link.norm.bias[gone] = 0
-            elif not last:
-                weight[gone] = 0
-                link.layer.bias[gone] = 0  # type: ignore[index]
-    assert all(len(link.layer.weight) > 2 for link in chain)
-    smaller, found = without_channels(network, description, kept)
-    assert [len(layer.weight) for layer in layers(smaller).values()] == [
-        len(link.layer.weight) - 2 * (link is not chain[-1]) for link in chain
-    ]
-    assert torch.equal(scores(smaller, values), scores(network, values))
-    assert len(np.unique(scores(smaller, values).numpy(), axis=0)) > len(values) // 2
-    assert type(smaller) is type(found.build())
-
-
-def _keep_the_largest(weight: torch.Tensor, rows: torch.Tensor, channels: torch.Tensor | None) -> None:
-    """Let the scale of the weights not depend on channels that go: those of the largest weight stay in every row."""
-    each = 1 if channels is None else weight.shape[1] // (len(channels) + 2)
-    for row in weight if channels is not None else []:
-        row[int(channels[0]) * each] = weight.abs().max()  # type: ignore[index]
-    if channels is None:
-        weight[rows[0]].view(-1)[0] = weight.abs().max()
-
-
-@pytest.mark.parametrize("scope", ["layer", "global"])
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "lenet5"])
-def test_channels_of_the_least_norm_leave(kind: str, scope: Scope) -> None:
-    description = described(kind)
-    network = used(description)
-    smaller, found = prune_channels(network, description, PruningSettings("channels", 0.5, scope))
-    chain, new = links(network, description), layers(smaller)
-    assert len(new["out"].weight) == 10
-    total = sum(len(link.layer.weight) for link in chain[:-1])
-    assert sum(found.model.widths.values()) == total - total // 2
-    for link in chain[:-1]:
-        norms = link.filters().flatten(1).norm(dim=1)
-        count = len(new[link.name].weight)
-        assert found.model.widths[link.name] == count
-        if scope == "layer":
-            assert count == len(norms) - len(norms) // 2
-        rows = norms.argsort(descending=True)[:count].sort().values
-        assert link.norm is not None
-        norm = smaller.get_submodule(next(n for n, each in network.named_modules() if each is link.norm))
-        assert torch.equal(norm.running_mean, link.norm.running_mean[rows])  # type: ignore[arg-type, index]
-
-
-def test_batch_norm_counts_where_more_than_the_sign_goes_on() -> None:
-    for recipe, leaves in ((FOUR, 3), (BINARY, 5)):
-        description = replace(CNN, recipe=recipe)
-        network = used(description)
-        (link, _) = links(network, description)
-        assert link.norm is not None
-        with torch.no_grad():
-            link.layer.weight[5] *= 0.01
-            link.norm.weight[5] = 1e4
-            link.norm.weight[3] = 1e-6
-        smaller, _ = prune_channels(network, description, PruningSettings("channels", 0.125))
-        stays = [row for row in range(8) if row != leaves]
-        assert torch.equal(links(smaller, description)[0].layer.weight, link.layer.weight[stays])
-
-
-def test_each_layer_keeps_a_channel_wherever_they_are_sought() -> None:
-    scopes: tuple[Scope, ...] = ("layer", "global")
-    for scope in scopes:
-        _, found = pruned(MLP, PruningSettings("channels", 0.99, scope))
-        assert min(found.model.widths.values()) >= 1
-    assert found.model.widths == {"fc0": 1, "fc1": 1}
-
-
-def test_layer_that_is_left_out_has_the_width_before_it() -> None:
-    recipe = FOUR.model_copy(update={"layers": {"fc1": LayerRecipe(weight_bit_width=0)}})
-    smaller, found = pruned(described("mlp", recipe, hidden=(12, 12, 8)), PruningSettings("channels", 0.25))
-    assert found.model.widths == {"fc0": 9, "fc1": 9, "fc2": 6}
-    assert scores(smaller, images(3, SHAPE, 5)).shape == (3, 10)
-
-
-def test_smaller_network_is_built_again_from_its_file(tmp_path: Path) -> None:
-    smaller, found = pruned(CNN, PruningSettings("channels", 0.5))
-    save(tmp_path / "c.safetensors", smaller, found)
-    again, description = load(tmp_path / "c.safetensors", found)
-    assert description.model.widths == {"conv": 4}
-    values = images(4, SHAPE, 3)
-    assert torch.equal(scores(again, values), scores(smaller, values))
 
 
 EXACT = {
@@ -310,6 +170,24 @@ def test_zeros_are_those_of_the_checkpoint_and_not_of_the_network(tmp_path: Path
     assert torch.equal(network.get_submodule("fc0").weight != 0, torch.eye(12, 64) != 0)  # type: ignore[arg-type]
 
 
+def test_checkpoint_without_zeros_has_none_to_keep(tmp_path: Path) -> None:
+    path = tmp_path / "start.safetensors"
+    network = fresh(MLP)
+    save(path, network, MLP)
+    says = (
+        f"{path}: checkpoint must have weights that are zero to be kept so, not none in a layer of this network; set "
+        "train.keep_zeros to false"
+    )
+    assert not has_zeros(network)
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        short(tmp_path / "run", start_from=str(path), keep_zeros=True)
+    prune_weights(network, PruningSettings(share=0.5))
+    save(path, network, MLP)
+    assert has_zeros(network)
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):  # no layer of these shapes
+        zeros_of(path, described("mlp", hidden=(9, 9)).build())
+
+
 def test_weights_of_one_bit_cannot_be_zero(tmp_path: Path) -> None:
     own = {"fc1": LayerRecipe(weight_bit_width=1)}
     description = replace(MLP, recipe=FOUR.model_copy(update={"layers": own}))
@@ -352,96 +230,6 @@ def test_layer_of_zeros_is_refused(structure: str) -> None:
         network.get_submodule("fc0").weight.zero_()  # type: ignore[operator]
     with pytest.raises(ValueError, match=r"^fc0: weights must not all be zero to be pruned, not 768 zeros; train it$"):
         prune(network, MLP, PruningSettings(structure))
-
-
-def test_tensor_trains_keep_their_channels() -> None:
-    model = ModelSettings(hidden=(16, 16), tensor_train_rank=2, tensor_train_least=16)
-    description = replace(MLP, model=model)
-    with pytest.raises(
-        ValueError,
-        match=r"^model\.tensor_train_rank: value must be 0 to lose channels, not 2; take --structure weights$",
-    ):
-        prune_channels(description.build(), description, PruningSettings("channels"))
-
-
-def test_network_with_branches_keeps_its_channels() -> None:
-    description = NetworkDescription(ModelSettings(kind="resnet8", channel_multiplier=0.25), FOUR, SHAPE, 10)
-    network = description.build()
-    with pytest.raises(
-        ValueError,
-        match=r"^model\.kind: value must be one of mlp, autoencoder, cnn, lenet5, cnv, vgg_small to lose channels, not "
-        r"'resnet8'; take --structure weights$",
-    ):
-        prune_channels(network, description, PruningSettings("channels"))
-    prune_weights(network, PruningSettings())
-    assert sum(layer.nonzero for layer in weights_of(network)) < 0.6 * sum(
-        layer.weights for layer in weights_of(network)
-    )
-
-
-@pytest.mark.parametrize(
-    ("structure", "share", "scope", "message"),
-    [
-        (
-            "rows",
-            None,
-            "layer",
-            "--structure: value must be weights, channels, or N:M with N below M, not 'rows'; 2:4 is",
-        ),
-        (
-            "4:4",
-            None,
-            "layer",
-            "--structure: value must be weights, channels, or N:M with N below M, not '4:4'; 2:4 is",
-        ),
-        (
-            "0:4",
-            None,
-            "layer",
-            "--structure: value must be weights, channels, or N:M with N below M, not '0:4'; 2:4 is",
-        ),
-    ],
-)
-def test_structure_that_cannot_be_is_refused(structure: str, share: float, scope: Scope, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)} usual$"):
-        PruningSettings(structure, share, scope)
-
-
-@pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
-def test_share_that_cannot_be_is_refused(share: float) -> None:
-    with pytest.raises(
-        ValueError, match=re.escape(f"--share: value must be from 0 to below 1, not {share:g}; 0.5 is a start")
-    ):
-        PruningSettings("weights", share)
-
-
-def test_groups_say_their_share_themselves() -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"^--share: value must be left out for --structure 2:4, not 0\.5; 2 of 4 weights stay$",
-    ):
-        PruningSettings("2:4", 0.5)
-    with pytest.raises(
-        ValueError,
-        match=r"^--scope: value must be layer for --structure 2:4, not global; every 4 weights lose as many$",
-    ):
-        PruningSettings("2:4", scope="global")
-
-
-def test_widths_are_of_layers_that_can_have_them() -> None:
-    for name in ("out", "fc7"):
-        with pytest.raises(
-            ValueError,
-            match=rf"^model\.widths: layer must be one of fc0, fc1, not '{name}'; rename it \(the last layer has one "
-            r"output a class\)$",
-        ):
-            build(ModelSettings(hidden=(4, 4), widths={name: 3}), FOUR, SHAPE, 10)
-    with pytest.raises(
-        ValueError,
-        match=r"widths: value must be left out for kind = 'resnet8', not {'conv': 3}; it is for mlp, autoencoder, cnn, "
-        r"lenet5, cnv, vgg_small",
-    ):
-        ModelSettings(kind="resnet8", widths={"conv": 3})
 
 
 def test_zeros_are_kept_only_of_a_checkpoint() -> None:
