@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bitwright.models.checkpoint import NetworkDescription, load, save, start_from
+from bitwright.models.checkpoint import SCALE, NetworkDescription, load, save, start_from
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_activations import STATISTICS_BATCHES
 from bitwright.quant.recipe import Recipe
@@ -107,6 +107,18 @@ def test_weights_of_another_recipe_are_started_from(path: Path) -> None:
         f"{path}: checkpoint must have a layer of the network that it starts, not none; name another in "
         "train.start_from"
     )
+
+
+def test_scales_are_started_from_too(path: Path) -> None:
+    before = trained(SMALL)
+    save(path, before, SMALL)
+    network = SMALL.build().eval()
+    start_from(path, network)
+    scales = {name: value for name, value in load_file(path).items() if name.endswith(SCALE)}
+    assert len(scales) == 2
+    assert all(torch.equal(network.state_dict()[name], value) for name, value in scales.items())
+    inputs = torch.rand(5, 1, 8, 8)
+    assert torch.equal(network(inputs), before(inputs))
 
 
 def test_missing_file_is_refused(path: Path) -> None:
