@@ -12,8 +12,9 @@ from bitwright.cli.compare_hardware import Hardware, estimates, reported
 from bitwright.cli.compare_size import size_of
 from bitwright.cli.console import error_line
 from bitwright.cli.experiment import Experiment
+from bitwright.cli.finite_figures import not_finite
 from bitwright.cli.report_sheet import clean
-from bitwright.cli.run_folder import RunFolder, digest
+from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_export import load_program
 from bitwright.export.precision import Precision, minimal, read_precision
 from bitwright.export.program import Program
@@ -137,14 +138,10 @@ class _Reader:
             return None
         elif not run.lowered.is_file():
             self.notes.append("not exported; `bitwright export` does it")
-        elif self._is_of_other_weights():
+        elif run.was_trained_again:
             self.notes.append("trained again after the export; `bitwright export` makes the integers anew")
             return None
         return self._take(lambda: load_program(run)) if run.lowered.is_file() else None
-
-    def _is_of_other_weights(self) -> bool:
-        exported = self.run.stamp_value("export", "checkpoint")
-        return bool(exported) and self.run.checkpoint.is_file() and digest(self.run.checkpoint) != exported
 
     def _levels(self) -> Mapping[str, LevelResult]:
         path = self.run.verification

@@ -115,13 +115,18 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         settings = tomllib.loads(path.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: experiment must be TOML in UTF-8, not {str(error)!r}; correct it there") from error
+    overrides = tuple(overrides)
     for override in overrides:
         _override(settings, override)
+    unnamed = "name" not in settings
     settings.setdefault("name", path.stem)
     try:
         return Experiment.model_validate(settings)
     except ValidationError as error:
-        raise ValueError(f"{path}: {explain(error, Experiment)}") from error
+        key = ".".join(map(str, error.errors()[0]["loc"]))
+        overridden = any(f"{key}.".startswith(f"{override_key(each)}.") for each in overrides)
+        more = " for the file, or set name in it" if unnamed and key == "name" else ""
+        raise ValueError(f"{'--set' if overridden else path}: {explain(error, Experiment)}{more}") from error
 
 
 def changed(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
@@ -157,9 +162,30 @@ def named(experiment: Experiment, name: str) -> Experiment:
         raise ValueError(f"--{explain(error, Experiment)}") from error
 
 
+def override_key(override: str) -> str:
+    """Return the key that an override names.
+
+    >>> override_key("train.epochs = 3")
+    'train.epochs'
+    """
+    return override.partition("=")[0].strip()
+
+
+def value_at(experiment: Experiment, key: str) -> object:
+    """Return the setting of a key; None where it has none.
+
+    >>> value_at(Experiment(name="try"), "recipe.weight_bit_width"), value_at(Experiment(name="try"), "recipe.layers.x")
+    (6, None)
+    """
+    found: object = experiment.model_dump()
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
 def _override(settings: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    _, equals, text = override.partition("=")
+    parts = override_key(override).split(".")
     deepest = {"recipe.layers": 4, "model.widths": 3}.get(".".join(parts[:2]), 2)
     if not equals or not all(parts) or len(parts) > deepest:
         raise ValueError(f"--set: override must be section.key=value, not {override!r}; try --set train.epochs=3")
@@ -172,7 +198,7 @@ def _override(settings: dict[str, Any], override: str) -> None:
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise ValueError(f"--set: {part} must be a section, not {_shown(table)}; try --set train.epochs=3")
+            raise ValueError(f"--set: {part} must be a section, not {shown(table)}; try --set train.epochs=3")
     table[parts[-1]] = value
 
 
@@ -194,7 +220,7 @@ def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{where}.{text}" if where else text
     rule = _RULES.get(kind) or problem["msg"].removeprefix("Input should be ")
     remedy = _REMEDIES.get(kind, "")
-    return f"{where}: value must be {rule}, not {_shown(value)}{remedy and '; '}{remedy}"
+    return f"{where}: value must be {rule}, not {shown(value)}{remedy and '; '}{remedy}"
 
 
 _RULES = {
@@ -202,7 +228,7 @@ _RULES = {
     "float_type": "a number",
     "int_type": "a whole number",
     "model_type": "a section of keys",
-    "string_pattern_mismatch": "letters, digits, '.', '_' and '-'",
+    "string_pattern_mismatch": "a letter or digit, then letters, digits, '.', '_' and '-'",
     "string_too_short": "text",
     "string_type": "text",
     "too_short": "a list of one value or more",
@@ -212,7 +238,7 @@ _RULES = {
 
 _REMEDIES = {
     "model_type": "write [section] above its keys",
-    "string_pattern_mismatch": "it is the file's name unless the file gives one",
+    "string_pattern_mismatch": "choose such a name",
     "string_type": "put it in quotes",
 }
 
@@ -229,7 +255,12 @@ def _nearest(model: type[BaseModel], names: list[str], value: object) -> str:
     return f"the keys are {', '.join(valid)}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a setting as a message shows it.
+
+    >>> shown(True), shown("digits"), len(shown(list(range(99))))
+    ('true', "'digits'", 60)
+    """
     text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

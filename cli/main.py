@@ -24,13 +24,12 @@ from bitwright.cli.console import err
 from bitwright.cli.estimate_command import estimate
 from bitwright.cli.exit_status import INTERRUPTED, status_of
 from bitwright.cli.experiment import explain
-from bitwright.cli.named_run import resolve
+from bitwright.cli.named_run import exported, made, resolve
 from bitwright.cli.page_command import page, write_and_say
 from bitwright.cli.pretrained_command import pretrained
 from bitwright.cli.prune_command import prune
 from bitwright.cli.report_command import report
 from bitwright.cli.rtl_command import rtl
-from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.search_command import search
 from bitwright.cli.study_command import study
 from bitwright.cli.synth_command import synth
@@ -84,7 +83,7 @@ def export(
     """
     from bitwright.cli import stage_export, stage_hls  # noqa: PLC0415
 
-    settings, run = resolve(experiment, runs_dir, overrides or ())
+    settings, run = made(experiment, runs_dir, overrides or ())
     stage_export.export(settings, run, data_dir)
     verdict = stage_hls.judge(run)
     write_and_say(run)
@@ -107,7 +106,7 @@ def hls(
     """
     from bitwright.cli import stage_hls  # noqa: PLC0415
 
-    settings, run = resolve(experiment, runs_dir, overrides or ())
+    settings, run = made(experiment, runs_dir, overrides or (), heeded=["hls"])
     verdict = stage_hls.hls(settings, run, csim_headers, csim_inputs)
     stage_hls.show(run, verdict)
     write_and_say(run)
@@ -136,7 +135,8 @@ def verify(
     """
     from bitwright.cli import stage_export, stage_hls, stage_rtl  # noqa: PLC0415
 
-    settings, run = resolve(experiment, runs_dir, overrides or ())
+    settings, run = made(experiment, runs_dir, overrides or ())
+    run.check_exported()
     stage_export.run_levels(settings, run, data_dir, again=not cached)
     if run.project.exists():
         many = csim_inputs or stage_hls.csim_inputs_of(run)
@@ -161,9 +161,7 @@ def diff(
     """
     from bitwright.cli import stage_diff  # noqa: PLC0415
 
-    run = RunFolder(experiment)
-    if not run.lowered.is_file():  # else a run's folder, or what `convert` wrote
-        _, run = resolve(experiment, runs_dir, overrides or ())
+    run, _ = exported(experiment, runs_dir, overrides or ())
     _verdict(stage_diff.diff(run, inputs))
 
 

@@ -1,9 +1,9 @@
 """What a command's argument means: an experiment, a run, or a network that comes with the package."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bitwright.cli.experiment import Experiment, changed, read
+from bitwright.cli.experiment import Experiment, changed, override_key, read, shown, value_at
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder
 from bitwright.cli.stage_pretrained import unpack
 from bitwright.hls.target import Target
@@ -23,12 +23,15 @@ def resolve(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[E
 
     Raises:
         FileNotFoundError: If it is none of these.
-        ValueError: If the experiment is refused, or no network of the package has the name.
+        ValueError: If the experiment is refused, no network of the package has the name, or a folder's run is to get
+            another name.
         OSError: If a network of the package cannot be unpacked.
     """
+    overrides = tuple(overrides)
     if str(argument).startswith(PREFIX):
         run = RunFolder(runs_dir / str(argument).removeprefix(PREFIX))
-        return changed(unpack(run), overrides), run
+        own = unpack(run)
+        return _of_its_name(changed(own, overrides), own, run), run
     if argument.is_dir():
         if not (argument / EXPERIMENT).is_file() and RunFolder(argument).lowered.is_file():
             raise FileNotFoundError(
@@ -39,22 +42,75 @@ def resolve(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[E
             raise FileNotFoundError(
                 f"{argument}: run must be a folder with {EXPERIMENT}, not another; give an experiment's TOML file"
             )
-        return read(argument / EXPERIMENT, overrides), RunFolder(argument)
+        own, run = read(argument / EXPERIMENT), RunFolder(argument)
+        return _of_its_name(read(argument / EXPERIMENT, overrides), own, run), run
     experiment = read(argument, overrides)
     return experiment, RunFolder(runs_dir / experiment.name)
 
 
-def exported(argument: Path, runs_dir: Path, overrides: Iterable[str]) -> tuple[RunFolder, Target]:
+def _of_its_name(experiment: Experiment, own: Experiment, run: RunFolder) -> Experiment:
+    """Return an experiment whose run lies in a folder that was named; refuse to call it otherwise."""
+    if experiment.name not in (own.name, run.path.name):
+        raise ValueError(
+            f"--set: name must be {own.name!r} as in {run.path / EXPERIMENT}, not {experiment.name!r}; give that file "
+            "instead of its folder for a new run"
+        )
+    return experiment
+
+
+def made(
+    argument: Path, runs_dir: Path, overrides: Iterable[str], heeded: Sequence[str] = ()
+) -> tuple[Experiment, RunFolder]:
+    """Return the experiment and the folder of a run that is there, for a command that trains nothing.
+
+    Args:
+        argument: As `resolve` takes it.
+        runs_dir: Where runs lie.
+        overrides: As `experiment.read` takes them; what the run has already may be said again.
+        heeded: Sections and keys that the command itself goes by: they may be others than the run's.
+
+    Raises:
+        FileNotFoundError: If it is no run.
+        ValueError: If the experiment is refused, or an override would change nothing.
+        OSError: If a network of the package cannot be unpacked.
+    """
+    overrides = tuple(overrides)
+    settings, run = resolve(argument, runs_dir, overrides)
+    path = run.path / EXPERIMENT
+    if overrides and path.is_file():
+        own = read(path)
+        for key in map(override_key, overrides):
+            section = key.partition(".")[0]
+            has, wanted = value_at(own, key), value_at(settings, key)
+            if has == wanted or key == "name" or key in heeded or section in heeded:
+                continue
+            by = "`bitwright hls` writes a project" if section == "hls" else "`bitwright train` makes a run"
+            raise ValueError(
+                f"--set: {key} must be {'left out' if has is None else shown(has)} as in {path}, not {shown(wanted)}; "
+                f"{by} of other settings"
+            )
+    return settings, run
+
+
+def exported(
+    argument: Path, runs_dir: Path, overrides: Iterable[str], heeded: Sequence[str] = ()
+) -> tuple[RunFolder, Target]:
     """Return the run that a command's argument means, or the folder that `convert` wrote, and what it is built for.
+
+    Args:
+        argument: As `resolve` takes it.
+        runs_dir: Where runs lie.
+        overrides: As `made` takes them.
+        heeded: Likewise.
 
     Raises:
         FileNotFoundError: If it is neither.
-        ValueError: If the experiment is refused.
+        ValueError: If the experiment or an override is refused.
     """
     run = RunFolder(argument)
     if run.lowered.is_file() and not (argument / EXPERIMENT).exists():
         return run, Target()
-    settings, run = resolve(argument, runs_dir, overrides)
+    settings, run = made(argument, runs_dir, overrides, heeded)
     return run, settings.hls
 
 

@@ -39,7 +39,7 @@ def rtl(
     """
     from bitwright.cli import stage_hls, stage_rtl  # noqa: PLC0415 - each command imports what it alone needs
 
-    run, target = exported(experiment, runs_dir, overrides or ())
+    run, target = exported(experiment, runs_dir, overrides or (), heeded=["hls.part", "hls.clock_period_ns"])
     design, verdict = stage_rtl.rtl(
         run,
         language,

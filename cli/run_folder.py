@@ -105,6 +105,24 @@ class RunFolder:
         """Return the output integers of a level."""
         return self.path / "outputs" / f"{level}.npy"
 
+    @property
+    def was_trained_again(self) -> bool:
+        """Whether the checkpoint is another than the one that was exported."""
+        exported = self.stamp_value("export", "checkpoint")
+        return bool(exported) and self.checkpoint.is_file() and digest(self.checkpoint) != exported
+
+    def check_exported(self) -> None:
+        """Refuse to say anything of a network whose program is another one's.
+
+        Raises:
+            ValueError: If it was trained again after the export.
+        """
+        if self.was_trained_again:
+            raise ValueError(
+                f"{self.checkpoint}: checkpoint must be the one that was exported, not another; run `bitwright export` "
+                "first"
+            )
+
     def create(self) -> None:
         """Make the folder.
 

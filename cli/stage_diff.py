@@ -16,7 +16,14 @@ from bitwright.hls.weight_files import check_weight_texts
 
 
 def diff(run: RunFolder, most: int) -> bool:
-    """Trace up to ``most`` test inputs through the C simulation and the program; return whether all layers agree."""
+    """Trace up to ``most`` test inputs through the C simulation and the program; return whether all layers agree.
+
+    Raises:
+        ValueError: If the network was trained again after the export, or a file is refused.
+        ToolError: If there is no compiler, or it fails.
+        OSError: If a file cannot be read or written.
+    """
+    run.check_exported()
     run.lock()
     agree = compare_levels(run)
     program = load_program(run)

@@ -70,7 +70,7 @@ def read(
     if where.suffix == ".onnx":
         lowered = lower(read_graph(where, input_type), str(where), allow_approximate=allow_approximate)
         return Source(str(where), lowered.program, minimal(lowered.program), Target())
-    run, target = exported(where, runs_dir, overrides)
+    run, target = exported(where, runs_dir, overrides, heeded=["hls"])
     program = load_program(run)
     precision = read_precision(run.precision, program) if run.precision.is_file() else minimal(program)
     return Source(str(where), program, precision, target)

@@ -38,15 +38,11 @@ def hls(
         csim_inputs: Test inputs to simulate, the first so many; all, if None.
 
     Raises:
-        ValueError: If a type is too narrow, or hls4ml cannot carry the program.
+        ValueError: If the network was trained again, a type is too narrow, or hls4ml cannot carry the program.
         ToolError: If there is no compiler, or it fails.
         OSError: If a file cannot be read or written.
     """
-    exported = run.stamp_value("export", "checkpoint")
-    if exported and run.checkpoint.exists() and digest(run.checkpoint) != exported:
-        raise ValueError(
-            f"{run.checkpoint}: checkpoint must be the one that was exported, not another; run `bitwright export` first"
-        )
+    run.check_exported()
     run.lock()
     run.verification.unlink(missing_ok=True)
     write(experiment.hls, run)

@@ -43,10 +43,11 @@ def rtl(
         clock_period_ns: For the vendor's scripts.
 
     Raises:
-        ValueError: If the network is too large, or an operation cannot be held.
+        ValueError: If the network was trained again after the export, is too large, or an operation cannot be held.
         ToolError: If a tool is missing or fails.
         OSError: If a file cannot be read or written.
     """
+    run.check_exported()
     program = load_program(run)
     refuse_large(run.lowered, program, most_lut, reuse_factor)
     run.lock()

@@ -109,8 +109,8 @@ def test_unknown_key_is_refused_with_the_one_that_may_be_meant(tmp_path: Path, t
         ("name = 3", "name: value must be text, not 3; put it in quotes"),
         (
             'name = "a b"',
-            "name: value must be letters, digits, '.', '_' and '-', not 'a b'; "
-            "it is the file's name unless the file gives one",
+            "name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not 'a b'; choose such a "
+            "name",
         ),
         ('[train]\nepochs = "3"', "train.epochs: value must be a whole number, not '3'"),
         ("[train]\nepochs = 3.0", "train.epochs: value must be a whole number, not 3.0"),
@@ -245,10 +245,22 @@ def test_override_below_a_value_is_refused(tmp_path: Path) -> None:
     refused(written(tmp_path, "seed = 1"), says, "seed.epochs=3")
 
 
-def test_override_is_refused_as_the_file_would_be(tmp_path: Path) -> None:
-    path = written(tmp_path, "")
-    refused(path, f"{path}: train.epochs: value must be a whole number, not 'three'", "train.epochs=three")
-    refused(path, f"{path}: train.epocs: key must be a known one, not 'epocs'; did you mean 'epochs'?", "train.epocs=3")
+def test_override_is_refused_as_the_file_would_be_but_for_where_it_stands(tmp_path: Path) -> None:
+    path = written(tmp_path, "[train]\nepochs = 3")
+    refused(path, "--set: train.epochs: value must be a whole number, not 'three'", "train.epochs=three")
+    refused(path, "--set: train.epocs: key must be a known one, not 'epocs'; did you mean 'epochs'?", "train.epocs=3")
+    refused(path, "--set: model.hidden.1: value must be greater than 0, not -1", "model.hidden=[8, -1]")
+    refused(written(tmp_path, "seed = -1"), f"{path}: seed: value must be greater than or equal to 0, not -1", "name=a")
+
+
+def test_name_of_a_file_or_an_override_must_do_for_a_folder(tmp_path: Path) -> None:
+    rule = "name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not"
+    path = written(tmp_path, 'name = "good"')
+    refused(path, f"--set: {rule} ''; choose such a name", "name=")
+    refused(path, f"--set: {rule} '-a'; choose such a name", "name=-a")
+    nameless = tmp_path / "a b.toml"
+    nameless.touch()
+    refused(nameless, f"{nameless}: {rule} 'a b'; choose such a name for the file, or set name in it")
 
 
 def test_sections_are_those_of_a_file_in_order() -> None:
