@@ -97,6 +97,7 @@ def training_key(experiment: Experiment, run: RunFolder) -> str:
 
     Raises:
         FileNotFoundError: If a checkpoint to start or to learn from is gone, and the run is not finished.
+        IsADirectoryError: If a folder is named instead of one.
         ValueError: If it is the run's own.
     """
     parts = [experiment.data, experiment.model, experiment.recipe.without_reasons()]
@@ -120,8 +121,14 @@ def _origin(key: str, named: str, run: RunFolder) -> str:
     path = Path(named)
     if path.resolve() == run.checkpoint.resolve():
         raise ValueError(
-            f"train.{key}: checkpoint must be of another run, not {named!r} itself; give the new one a name "
-            "with --set name=..."
+            f"train.{key}: checkpoint must be of another run, not {named!r} itself; give the new one a name: "
+            f"`bitwright train {run.path / EXPERIMENT} --set name=...`"
+        )
+    if path.is_dir():
+        own = RunFolder(path).checkpoint
+        raise IsADirectoryError(
+            f"train.{key}: checkpoint must be a file, not the folder {named!r}; name "
+            f"{own if own.is_file() else f'the {own.name} of a trained run'}"
         )
     if path.is_file():
         return digest(path)

@@ -67,18 +67,21 @@ def save(path: Path, network: nn.Module, description: NetworkDescription) -> Non
     partial.replace(path)
 
 
-def load(path: Path, expected: NetworkDescription | None = None) -> tuple[nn.Module, NetworkDescription]:
+def load(
+    path: Path, expected: NetworkDescription | None = None, *, key: str = ""
+) -> tuple[nn.Module, NetworkDescription]:
     """Read a network back, in eval mode.
 
     Args:
         path: A file that `save` wrote.
         expected: The network that the caller wants; any, if None.
+        key: Of the setting by which the user named the file; none, if it is the run's own.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, is of another network, or holds a weight that is not finite.
     """
-    tensors, metadata = _read(path)
+    tensors, metadata = _read(path, key)
     description = _description(path, metadata)
     if expected is not None and description != expected:
         raise ValueError(
@@ -109,7 +112,7 @@ def start_from(path: Path, network: nn.Module) -> int:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no checkpoint, holds a value that is not finite, or fits nowhere.
     """
-    tensors, _ = _read(path)
+    tensors, _ = _read(path, "train.start_from")
     own = network.state_dict()
     fitting = {name: value for name, value in tensors.items() if name in own and own[name].shape == value.shape}
     weights = [name for name, value in fitting.items() if value.dim() >= 2]
@@ -137,8 +140,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return _read(path)[0]
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return a checkpoint's tensors and metadata."""
+def _read(path: Path, key: str = "") -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return a checkpoint's tensors and metadata; the key is of the setting that names it, if one does."""
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: checkpoint must be an existing file, not missing; run `bitwright train` first"
@@ -148,9 +151,10 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a dict
     except SafetensorError as error:
+        remedy = f"name another in {key}" if key else "delete it and run `bitwright train` again"
         raise ValueError(
             f"{path}: checkpoint must be a safetensors file, not {path.stat().st_size} bytes of something else; "
-            "delete it and run `bitwright train` again"
+            f"{remedy}"
         ) from error
 
 

@@ -88,7 +88,7 @@ def load_teacher(settings: TrainSettings, student: NetworkDescription) -> Teache
             networks, called once, with outputs of one shape.
     """
     path = Path(settings.teacher)
-    network, description = load(path)
+    network, description = load(path, key="train.teacher")
     if description.model.kind == AUTOENCODER:
         raise ValueError(
             f"{path}: network of the teacher must give scores of classes, not be an {AUTOENCODER}; name another in "

@@ -134,6 +134,16 @@ def test_file_of_another_kind_is_refused(path: Path, content: bytes) -> None:
     refused(path, f"checkpoint must be a safetensors file, not {len(content)} bytes of something else; {remedy}")
 
 
+def test_file_that_the_user_names_to_start_from_is_not_called_damaged(path: Path) -> None:
+    path.write_text("mine")
+    with pytest.raises(ValueError) as refusal:
+        start_from(path, SMALL.build())
+    assert str(refusal.value) == (
+        f"{path}: checkpoint must be a safetensors file, not 4 bytes of something else; name another in "
+        "train.start_from"
+    )
+
+
 def test_file_cut_off_is_refused(path: Path, tensors: dict[str, Tensor]) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     size, remedy = path.stat().st_size, "delete it and run `bitwright train` again"

@@ -169,3 +169,13 @@ def test_layer_that_is_not_computed_once_in_a_pass_is_refused(
     wanted = TrainSettings(teacher=str(path), distillation_layers=("conv", layer))
     with pytest.raises(ValueError, match=f"^{re.escape(whole)}$"):
         load_teacher(wanted, student)
+
+
+def test_file_that_is_no_teacher_stays_the_users(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("mine")
+    says = (
+        f"{path}: checkpoint must be a safetensors file, not 4 bytes of something else; name another in train.teacher"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        load_teacher(TrainSettings(teacher=str(path)), STUDENT)

@@ -1,0 +1,139 @@
+"""What a command's argument and --set mean together: what would change nothing is refused by its name."""
+
+import re
+from pathlib import Path
+
+import pytest
+from road import CONFIGS, Bitwright
+
+from bitwright.cli.experiment import changed, read
+from bitwright.cli.named_run import exported, made, resolve
+from bitwright.cli.run_folder import EXPERIMENT, RunFolder
+from bitwright.cli.stage_train import store_experiment
+
+CONFIG = CONFIGS / "digits_mlp_w1a1.toml"
+OWN = ["train.epochs=2", "recipe.layers.fc1.weight_bit_width=3"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    """A folder with an experiment, and a checkpoint and a program that only their names tell apart."""
+    folder = RunFolder(tmp_path / CONFIG.stem)
+    folder.create()
+    store_experiment(changed(read(CONFIG), OWN), folder)
+    folder.checkpoint.write_text("weights")
+    folder.lowered.write_text("program")
+    return folder
+
+
+def refusal(run: RunFolder, key: str, has: str, wanted: str, remedy: str) -> str:
+    """The line that refuses a setting."""
+    return f"--set: {key} must be {has} as in {run.path / EXPERIMENT}, not {wanted}; {remedy} of other settings\n"
+
+
+TRAIN, HLS = "`bitwright train` makes a run", "`bitwright hls` writes a project"
+
+
+@pytest.mark.parametrize("command", ["export", "hls", "verify", "diff", "rtl", "synth", "estimate", "page"])
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_setting_that_the_run_does_not_have_is_refused(
+    command: str, by_folder: bool, run: RunFolder, bitwright: Bitwright
+) -> None:
+    argument = [run.path] if by_folder else [CONFIG, "--runs-dir", run.path.parent]
+    before = sorted(run.path.rglob("*"))
+    settings = ["--set", "train.epochs=2", "--set", "recipe.weight_bit_width=4"]
+    outcome = bitwright(command, *argument, *settings)
+    says = refusal(run, "recipe.weight_bit_width", "1", "4", TRAIN)
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", says)
+    assert sorted(run.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "has", "wanted"),
+    [
+        ("seed = 7", "seed", "1", "7"),
+        ("train.epochs=3", "train.epochs", "2", "3"),
+        ("model.hidden=[8]", "model.hidden", "(128, 64, 64)", "(8,)"),
+        ("data.name=mnist", "data.name", "'digits'", "'mnist'"),
+        ("recipe.layers.fc1.weight_bit_width=4", "recipe.layers.fc1.weight_bit_width", "3", "4"),
+        ("recipe.layers.out.weight_bit_width=4", "recipe.layers.out.weight_bit_width", "left out", "4"),
+    ],
+)
+def test_refusal_names_the_key_and_both_values(
+    override: str, key: str, has: str, wanted: str, run: RunFolder, bitwright: Bitwright
+) -> None:
+    more = ["--set", "hls.io_type=io_stream"] * (key == "data.name")
+    assert bitwright("hls", run.path, "--set", override, *more).err == refusal(run, key, has, wanted, TRAIN)
+
+
+@pytest.mark.parametrize("command", ["export", "verify", "diff", "synth", "page"])
+def test_project_is_of_other_settings_by_hls_alone(command: str, run: RunFolder, bitwright: Bitwright) -> None:
+    outcome = bitwright(command, run.path, "--set", "hls.reuse_factor=4")
+    says = refusal(run, "hls.reuse_factor", "1", "4", HLS)
+    assert (outcome.status, outcome.err) == (2, says)
+
+
+@pytest.mark.parametrize("command", ["hls", "estimate"])
+def test_settings_of_the_project_go_on_to_the_command(command: str, run: RunFolder, bitwright: Bitwright) -> None:
+    outcome = bitwright(command, run.path, "--set", "hls.reuse_factor=4")
+    assert outcome.err.startswith(f"{run.lowered}: model must be an ONNX file, not 7 bytes of something else")
+
+
+def test_design_takes_part_and_period_of_all_settings_of_the_project(run: RunFolder, bitwright: Bitwright) -> None:
+    other = bitwright("rtl", run.path, "--set", "hls.part=xc7z020clg400-1", "--set", "hls.clock_period_ns=4.0")
+    assert other.err.startswith(f"{run.lowered}: model must be an ONNX file, not 7 bytes of something else")
+    outcome = bitwright("rtl", run.path, "--set", "hls.reuse_factor=4")
+    assert outcome.err == refusal(run, "hls.reuse_factor", "1", "4", HLS)
+
+
+def test_settings_that_the_run_has_may_be_said_again(run: RunFolder) -> None:
+    again = [*OWN, "seed=1", "hls.reuse_factor=1", f"name={CONFIG.stem}", "model.hidden=[128, 64, 64]"]
+    for argument in (run.path, CONFIG):
+        settings, found = made(argument, run.path.parent, again)
+        assert (found, settings) == (run, read(run.path / EXPERIMENT))
+    heeded = made(run.path, run.path.parent, ["hls.part=xc7z020clg400-1"], heeded=["hls"])[0]
+    assert heeded.hls.part == "xc7z020clg400-1"
+    assert exported(run.path, run.path.parent, ["hls.reuse_factor=4"], ["hls.reuse_factor"])[1].reuse_factor == 4
+
+
+def test_run_of_a_folder_gets_no_other_name(run: RunFolder, bitwright: Bitwright) -> None:
+    file = run.path / EXPERIMENT
+    says = (
+        f"--set: name must be 'digits_mlp_w1a1' as in {file}, not 'new'; give that file instead of its folder for a "
+        "new run"
+    )
+    outcome = bitwright("train", run.path, "--set", "name=new")
+    assert (outcome.status, outcome.err) == (2, f"{says}\n")
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
+        made(run.path, run.path.parent, ["name=new"])
+    assert resolve(file, run.path.parent, ["name=new"])[1].path == run.path.parent / "new"
+
+
+@pytest.mark.parametrize("command", ["hls", "verify", "diff", "rtl"])
+def test_network_that_was_trained_again_is_not_compared(command: str, run: RunFolder, bitwright: Bitwright) -> None:
+    run.finish("export", "", 0.0, checkpoint="of other weights")
+    outcome = bitwright(command, run.path)
+    assert (outcome.status, outcome.out, outcome.err) == (
+        2,
+        "",
+        f"{run.checkpoint}: checkpoint must be the one that was exported, not another; run `bitwright export` first\n",
+    )
+
+
+@pytest.mark.parametrize("key", ["start_from", "teacher"])
+def test_folder_named_instead_of_its_checkpoint_is_told_from_a_missing_file(
+    key: str, run: RunFolder, tmp_path: Path, bitwright: Bitwright
+) -> None:
+    empty, missing = tmp_path / "empty", tmp_path / "missing"
+    empty.mkdir()
+    for named, line in (
+        (run.path, f"checkpoint must be a file, not the folder {str(run.path)!r}; name {run.checkpoint}"),
+        (
+            empty,
+            f"checkpoint must be a file, not the folder {str(empty)!r}; name the checkpoint.safetensors of a trained "
+            "run",
+        ),
+        (missing, f"checkpoint must be an existing file, not {str(missing)!r}; train that network first"),
+    ):
+        outcome = bitwright("train", CONFIG, "--runs-dir", tmp_path / "runs", "--set", f"train.{key}={named}")
+        assert (outcome.status, outcome.out, outcome.err) == (2, "", f"train.{key}: {line}\n")
