@@ -27,7 +27,7 @@ def winners_run(source: FloatRun, wanted: Wanted, runs_dir: Path) -> RunFolder:
     Raises:
         ValueError: If its name cannot be.
     """
-    name = named(source.experiment, wanted.name or f"{source.experiment.name}_search").name
+    name = named(source.experiment, f"{source.experiment.name}_search" if wanted.name is None else wanted.name).name
     return new_run(source, runs_dir, name)
 
 

@@ -242,7 +242,7 @@ def _experiment(
         update={"model": source.experiment.model.model_copy(update={"batch_norm": batch_norm})}
     )
     bits = f"w{experiment.recipe.weight_bit_width}a{experiment.recipe.activation_bit_width}"
-    return named(experiment, name or f"{source.experiment.name}_ptq_{bits}")
+    return named(experiment, f"{source.experiment.name}_ptq_{bits}" if name is None else name)
 
 
 def _silent(_: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitwright.cli.console import err, note
-from bitwright.cli.experiment import Experiment, changed, named
+from bitwright.cli.experiment import Experiment, changed, named, override_key
 from bitwright.cli.prune_figures import figures, show
 from bitwright.cli.run_folder import PRUNING, RunFolder, digest, write_text
 from bitwright.cli.stage_calibrate import FloatRun, read_float, use_threads
@@ -93,11 +93,16 @@ def _experiment(original: Experiment, overrides: Iterable[str], epochs: int | No
     """Return the settings of the new run, but for what only the pruned network tells."""
     overrides = list(overrides)
     for override in overrides:
-        key = override.partition("=")[0].strip()
+        key = override_key(override)
         if key in OURS or key.partition(".")[0] not in ("train", "hls", "seed"):
             raise ValueError(
                 f"--set: key must be seed, or of train or hls and not one that pruning sets, not {key!r}; the network "
                 "and its data are those of the run"
+            )
+        if key == "train.epochs" and epochs is not None:
+            raise ValueError(
+                f"--set: train.epochs must be left out with --epochs {epochs}, not said twice, as {override!r}; leave "
+                "one out"
             )
     training = original.train.model_copy(
         update={
@@ -110,7 +115,7 @@ def _experiment(original: Experiment, overrides: Iterable[str], epochs: int | No
     experiment = changed(original.model_copy(update={"train": training}), overrides)
     if epochs:
         experiment = changed(experiment, [f"train.epochs={epochs}"])
-    return named(experiment, name or f"{original.name}_pruned")
+    return named(experiment, f"{original.name}_pruned" if name is None else name)
 
 
 def _prune(

@@ -218,6 +218,11 @@ def test_calibrated_network_is_trained_further(float_run: Path, bitwright: Bitwr
             "--percentile: share must be above 50 and at most 100 percent, not 20; try 99.99",
         ),
         (
+            ("--name", ""),
+            "--name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not ''; choose such a "
+            "name",
+        ),
+        (
             ("--set", "recipe.activation_bit_width=1"),
             "recipe.activation_bit_width: width must be 2 to 16 to calibrate, not 1; train networks of one bit, with "
             "`bitwright train`",

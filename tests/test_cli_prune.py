@@ -236,6 +236,19 @@ def test_what_cannot_be_is_refused_in_one_line(fixed_run: Path, bitwright: Bitwr
             ("--name", fixed_run.name),
             f"--name: run must be another than the one that is pruned, not {fixed_run.name}; choose another name",
         ),
+        (
+            ("--name", ""),
+            "--name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not ''; choose such a "
+            "name",
+        ),
+        (
+            ("--epochs", "1", "--set", "train.epochs=2"),
+            "--set: train.epochs must be left out with --epochs 1, not said twice, as 'train.epochs=2'; leave one out",
+        ),
+        (
+            ("--epochs", "0", "--set", "train.epochs=2"),
+            "--set: train.epochs must be left out with --epochs 0, not said twice, as 'train.epochs=2'; leave one out",
+        ),
         (("--share", "0.999", "--set", "train.epochs=0"), "--set: train.epochs: value must be greater than 0, not 0"),
     ):
         outcome = bitwright("prune", fixed_run, "--runs-dir", fixed_run.parent, *arguments)

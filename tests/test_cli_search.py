@@ -245,8 +245,13 @@ def test_candidate_whose_integers_differ_stops_the_search(
         ),
         (
             ("--name", "my run"),
-            "--name: value must be letters, digits, '.', '_' and '-', not 'my run'; it is the file's name unless the "
-            "file gives one",
+            "--name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not 'my run'; choose "
+            "such a name",
+        ),
+        (
+            ("--name", ""),
+            "--name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not ''; choose such a "
+            "name",
         ),
         (
             ("--set", "recipe.weight_bit_width=4"),
