@@ -11,7 +11,7 @@ from rich.table import Table
 
 from bitwright.calibration.evaluate import scores
 from bitwright.cli.console import err, out
-from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.experiment import Experiment, changed, override_key
 from bitwright.cli.named_run import refuse_autoencoder, resolve
 from bitwright.cli.run_folder import RunFolder, digest, write_text
 from bitwright.cli.stage_train import train
@@ -21,6 +21,9 @@ from bitwright.models import dataset
 from bitwright.models.batches import accuracy
 from bitwright.models.checkpoint import load
 from bitwright.models.dataset import DataSet
+
+ALONE = ("train.devices", "train.nodes")
+"""Keys that are 1 in a study: each training is one process."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,11 @@ def open_training(
         ValueError: If the experiment is refused, an override says what the study says, or another study is under way.
     """
     overrides = tuple(overrides)
-    for key in (each.partition("=")[0].strip() for each in overrides):
+    for key in map(override_key, overrides):
+        if key in ALONE:
+            raise ValueError(
+                f"--set: key must be one that the study does not set itself, not {key!r}; each training takes one"
+            )
         if key in (varied, "train.epochs", "seed"):
             raise ValueError(
                 f"--set: key must be another than {varied}, train.epochs and seed, not {key!r}; the study varies the "
@@ -146,7 +153,7 @@ def compare(source: TrainingSource, plan: TrainingPlan, study: str, key: str, va
 def _variant(base: Experiment, plan: TrainingPlan, study: str, key: str, value: str, seed: int) -> Experiment:
     """Return the experiment of one training: `bitwright train` with it gives the same network."""
     name = f"{study}_{value}_s{seed}"
-    alone = ("train.devices=1", "train.nodes=1")  # several would start this whole command once more each
+    alone = [f"{each}=1" for each in ALONE]  # several would start this whole command once more each
     return changed(base, [f"{key}={value}", f"seed={seed}", f"name={name}", f"train.epochs={plan.epochs}", *alone])
 
 

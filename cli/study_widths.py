@@ -9,7 +9,7 @@ from rich.table import Table
 
 from bitwright.calibration.settings import CalibrationSettings, Rounding
 from bitwright.cli.console import out
-from bitwright.cli.experiment import Experiment, changed
+from bitwright.cli.experiment import Experiment, changed, override_key
 from bitwright.cli.run_folder import RunFolder
 from bitwright.cli.stage_train import train
 from bitwright.cli.study_chart import accuracy_chart
@@ -17,6 +17,18 @@ from bitwright.cli.study_source import Source
 from bitwright.cli.study_store import Result, Setting
 from bitwright.models.checkpoint import load
 from bitwright.quant.recipe import Recipe
+
+OWN = {
+    "recipe.weight_bit_width": "give --bits",
+    "recipe.activation_bit_width": "give --bits",
+    "recipe.input_bit_width": "give --input-bit-width",
+    "train.epochs": "give --epochs",
+    "train.start_from": "it is the float network",
+    "train.devices": "each training takes one",
+    "train.nodes": "each training takes one",
+    "seed": "give --seeds",
+}
+"""Keys that the study itself sets, and what to do instead of setting them."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +51,15 @@ class WidthsPlan:
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
-    """Refuse to study another network than the run's, or to say again what an option says.
+    """Refuse to study another network than the run's, or to say again what an option or the study itself says.
 
     Raises:
-        ValueError: If an override is not of the recipe or the training.
+        ValueError: If an override is not of the recipe or the training, or is one of those.
     """
-    for key in (each.partition("=")[0].strip() for each in overrides):
-        ours = key.startswith("train.") and key not in ("train.epochs", "train.start_from")
-        if not ours and not key.startswith("recipe."):
+    for key in map(override_key, overrides):
+        if key in OWN:
+            raise ValueError(f"--set: key must be one that the study does not set itself, not {key!r}; {OWN[key]}")
+        if not key.startswith(("train.", "recipe.")):
             raise ValueError(
                 f"--set: key must be of recipe or train, not {key!r}; --epochs and --seeds are options, and the rest "
                 "is the float network's"

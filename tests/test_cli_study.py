@@ -261,6 +261,24 @@ def test_int8_measures_files_and_integers_that_are_equal(float_run: Path, bitwri
             "--set: key must be of recipe or train, not 'model.hidden'; --epochs and --seeds are options, and the rest "
             "is the float network's",
         ),
+        (
+            ("widths", "--set", "recipe.weight_bit_width=4"),
+            "--set: key must be one that the study does not set itself, not 'recipe.weight_bit_width'; give --bits",
+        ),
+        (
+            ("widths", "--set", " recipe.activation_bit_width = 4"),
+            "--set: key must be one that the study does not set itself, not 'recipe.activation_bit_width'; give --bits",
+        ),
+        (
+            ("widths", "--set", "recipe.input_bit_width=4"),
+            "--set: key must be one that the study does not set itself, not 'recipe.input_bit_width'; give "
+            "--input-bit-width",
+        ),
+        (
+            ("widths", "--set", "train.start_from=x"),
+            "--set: key must be one that the study does not set itself, not 'train.start_from'; it is the float "
+            "network",
+        ),
         (("scales", "--samples", "0"), "--samples: number must be at least 1, not 0; 512 are usual"),
     ],
 )

@@ -212,6 +212,10 @@ def test_interrupted_study_goes_on(
             "the study varies the first, and --epochs and --seeds are options",
         ),
         (
+            ("binary-scales", "digits_cnn_w1a1.toml", "--set", "train.devices=2"),
+            "--set: key must be one that the study does not set itself, not 'train.devices'; each training takes one",
+        ),
+        (
             ("orders", "digits_cnn_w1a1.toml", "--seeds", "one"),
             "--seeds: seed must be a whole number from 0 to 2147483647, not 'one'; try --seeds 4",
         ),
