@@ -16,7 +16,7 @@ from bitwright.cli.compare_speed import Speed, cores, processor, speed
 from bitwright.cli.console import error_line, note, out, progress_bar
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.report_sheet import clean
-from bitwright.cli.run_folder import EXPERIMENT, RunFolder, write_text
+from bitwright.cli.run_folder import EXPERIMENT, RunFolder, check_writable, write_text
 from bitwright.cli.versions import installed
 
 BUSY = 0.5
@@ -80,6 +80,8 @@ def compare(paths: Sequence[Path], form: str, target: Path | None, timed: Timed 
         show(made)
     else:
         sys.stdout.write(TEXTS[form](made))
+        for text in made.notes if form == "csv" else ():  # of no row; the other forms hold them
+            note(f"note: {text}")
 
 
 def comparison(found: Sequence[RunFacts], timed: Timed | None, data_dir: Path | None, load: float) -> Comparison:
@@ -117,6 +119,7 @@ def _check_target(form: str, target: Path | None) -> None:
         raise ValueError("--out: format must be csv, md, json or html, not table; add --format html")
     if target.is_dir():
         raise IsADirectoryError(f"--out: file must be one that can be written, not the folder {target}; name a file")
+    check_writable("--out", target)
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:

@@ -75,7 +75,7 @@ def json_text(comparison: Comparison) -> str:
 
 
 def csv_text(comparison: Comparison) -> str:
-    r"""Return CSV: a line for each row, a column for each figure, blank where there is none.
+    r"""Return CSV: a line for each row, a column for each figure, blank where there is none, and one for notes on it.
 
     >>> csv_text(Comparison((), None, (), {}))
     'name,data,network\n'
@@ -107,4 +107,5 @@ def _flat(row: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:
     for stage in stages:
         for kind in ("lut", "ff", "dsp", "bram_18k"):
             found[f"{stage}: {kind}"] = row["hardware"].get(stage, {}).get(kind)
+    found["notes"] = " | ".join(row["notes"])
     return found

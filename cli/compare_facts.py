@@ -149,10 +149,16 @@ class _Reader:
             self.notes.append("integers not compared; `bitwright verify` does it")
             return {}
         try:
-            return TypeAdapter(Verification).validate_json(path.read_bytes()).levels
+            found = TypeAdapter(Verification).validate_json(path.read_bytes())
+            key = not_finite(asdict(found))
         except (ValidationError, OSError):
             self.notes.append("verification.json cannot be read; `bitwright verify` writes it anew")
             return {}
+        if key is not None:
+            text = f"verification.json: {key} must be finite, not NaN or infinite; `bitwright verify` writes it anew"
+            self.notes.append(clean(text))
+            return {}
+        return found.levels
 
     def _measured(self, data_dir: Path | None) -> float:
         """Run the network itself on the test set."""

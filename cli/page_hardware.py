@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bitwright.cli.finite_figures import not_finite
 from bitwright.cli.page_facts import Absent, Stage
 from bitwright.cli.report_sheet import clean
 from bitwright.reports.folder import read_project
@@ -108,7 +109,12 @@ def _take(found: Hardware, folder: Path, pattern: str, title: str = "") -> bool:
             content = json.loads(path.read_text())
         except (OSError, ValueError):
             content = None
-        if isinstance(content, dict):
+        key = not_finite(content)
+        if key is not None:
+            found.problems.append(
+                clean(f"{where}: {key} must be finite, not NaN or infinite; delete the folder and run again")
+            )
+        elif isinstance(content, dict):
             found.stages.append(_stage(content, where, title))
         else:
             found.problems.append(

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -216,9 +217,39 @@ def digest(*parts: Path | str) -> str:
     return result.hexdigest()
 
 
+def check_writable(option: str, path: Path) -> None:
+    """Refuse a file that cannot be written, before the work that it is for; what is tried for that is taken away again.
+
+    Args:
+        option: That names the file.
+        path: The file; its folder need not be there.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    partial, made = _partial(path), []
+    try:
+        made = [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise OSError(
+            f"{option}: file must be one that can be written, not {path} ({error.strerror}); name another"
+        ) from error
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     partial.write_text(text)
     partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from float_networks import float_network
+from compare_runs import accuracy_of, compared, make_all, rows
 from page_runs import CALIBRATION, Read, at, says
-from quick_export import quick_exports
 from road import CONFIGS, Bitwright
 
 from bitwright.calibration.costs import costs
@@ -24,52 +23,22 @@ from bitwright.cli import compare_speed
 from bitwright.cli.compare_facts import facts
 from bitwright.cli.compare_groups import same_but_for_the_seed
 from bitwright.cli.compare_size import packed
-from bitwright.cli.compare_speed import cores, fastest, network_values
+from bitwright.cli.compare_speed import fastest, network_values
 from bitwright.cli.compare_speed import float_network as float_of
 from bitwright.cli.experiment import changed, read
 from bitwright.cli.run_folder import RunFolder
-from bitwright.cli.stage_export import export, load_array, load_program
-from bitwright.cli.stage_hls import judge
-from bitwright.cli.stage_train import store_experiment, training_finished
+from bitwright.cli.stage_export import load_array, load_program
+from bitwright.cli.stage_train import store_experiment
 from bitwright.export.interface import read_interface
 from bitwright.export.operations import Affine, Linear, MultiplyAdd, Table, Threshold
-from bitwright.models.checkpoint import NetworkDescription, load, save
+from bitwright.models.checkpoint import load
 from bitwright.models.dataset import load_test
-
-HIDDEN = "model.hidden=[8, 6]"
-FLOAT = tuple(f"recipe.{part}_bit_width=32" for part in ("weight", "activation", "input"))
-RUNS = {
-    "net_s1_w4": ("digits_mlp_w6a6", "recipe.weight_bit_width=4"),
-    "net_s2_w4": ("digits_mlp_w6a6", "recipe.weight_bit_width=4", "seed=2"),
-    "binary": ("digits_mlp_w1a1",),
-    "float": ("digits_mlp_w6a6", *FLOAT),
-}
-QUICK = ("--no-speed", "--format", "json")
-
-
-def make(folder: Path, config: str, *overrides: str) -> RunFolder:
-    """Write a run of random weights, exported where it is not float."""
-    experiment = changed(read(CONFIGS / f"{config}.toml"), [f"name={folder.name}", HIDDEN, *overrides])
-    description = NetworkDescription(experiment.model, experiment.recipe, (1, 8, 8), 10)
-    run = RunFolder(folder)
-    run.create()
-    save(run.checkpoint, float_network(description, seed=experiment.seed), description)
-    store_experiment(experiment, run)
-    training_finished(experiment, run)
-    if not experiment.recipe.is_float:
-        export(experiment, run, None)
-        judge(run)
-    return run
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs that tests only read."""
-    folder = tmp_path_factory.mktemp("compare")
-    with quick_exports():
-        for name, (config, *overrides) in RUNS.items():
-            make(folder / name, config, *overrides)
-    return folder
+    return make_all(tmp_path_factory.mktemp("compare"))
 
 
 @pytest.fixture(autouse=True)
@@ -87,25 +56,6 @@ def runs(made: Path, tmp_path: Path) -> Path:
 def all_of(folder: Path) -> list[Path]:
     """Every run in a folder."""
     return sorted(folder.iterdir())
-
-
-def rows(outcome_text: str) -> dict[str, dict[str, Any]]:
-    """The rows of the JSON by their names."""
-    return {row["name"]: row for row in json.loads(outcome_text)["rows"]}
-
-
-def compared(bitwright: Bitwright, *arguments: str | Path) -> dict[str, dict[str, Any]]:
-    """Rows of a comparison that is not timed."""
-    outcome = bitwright("compare", *arguments, *QUICK)
-    assert outcome.status == 0, outcome.err
-    return rows(outcome.out)
-
-
-def accuracy_of(run: Path) -> float:
-    """What a run's verdict says of the program."""
-    found = json.loads((run / "verification.json").read_text())["levels"]["program"]["accuracy"]
-    assert isinstance(found, float)
-    return found
 
 
 def test_seeds_of_an_experiment_are_one_row(made: Path, bitwright: Bitwright) -> None:
@@ -288,47 +238,6 @@ def test_stages_of_hardware_share_no_column(runs: Path, bitwright: Bitwright) ->
     assert list(found["net_s1_w4"]["hardware"]) == list(hardware)[:2]
 
 
-@pytest.mark.parametrize(
-    ("lost", "note"),
-    [
-        ("model.lowered.onnx", "not exported; `bitwright export` does it"),
-        ("verification.json", "integers not compared; `bitwright verify` does it"),
-    ],
-)
-def test_missing_part_is_a_blank_with_a_note(lost: str, note: str, runs: Path, bitwright: Bitwright) -> None:
-    before = accuracy_of(runs / "binary")
-    (runs / "binary" / lost).unlink()
-    row = compared(bitwright, runs / "binary")["binary"]
-    assert row["notes"] == [f"binary: {note}"]
-    assert set(row["levels"].values()) == {None}
-    assert row["accuracy"]["mean"] == before  # measured anew
-    assert (row["weight_bits"] is None) == (row["hardware"] == {}) == (lost == "model.lowered.onnx")
-
-
-def test_figures_of_older_weights_are_not_shown(runs: Path, bitwright: Bitwright) -> None:
-    shutil.copy(runs / "net_s2_w4" / "checkpoint.safetensors", runs / "net_s1_w4" / "checkpoint.safetensors")
-    row = compared(bitwright, runs / "net_s1_w4")["net_s1_w4"]
-    assert row["notes"] == ["net_s1_w4: trained again after the export; `bitwright export` makes the integers anew"]
-    assert row["accuracy"]["mean"] == accuracy_of(runs / "net_s2_w4")
-    assert [row[key] for key in ("weight_bits", "hardware", "program_bytes")] == [None, {}, None]
-
-
-def test_damaged_parts_leave_the_others(runs: Path, bitwright: Bitwright) -> None:
-    (runs / "binary" / "verification.json").write_text("{")
-    (runs / "binary" / "precision.toml").write_text("[")
-    (runs / "net_s1_w4" / "model.lowered.onnx").write_bytes(b"no")
-    (runs / "float" / "checkpoint.safetensors").write_bytes(b"no")
-    found = compared(bitwright, runs / "binary", runs / "net_s1_w4", runs / "float")
-    assert found["binary"]["notes"][0] == (
-        "binary: verification.json cannot be read; `bitwright verify` writes it anew"
-    )
-    assert found["binary"]["notes"][1].startswith("binary: precision.toml: precision must be TOML: ")
-    assert (found["binary"]["weight_bits"], found["binary"]["hardware"]) == (620, {})
-    assert found["net_s1_w4"]["notes"][0].startswith("net_s1_w4: model.lowered.onnx: ")
-    assert found["net_s1_w4"]["weight_bits"] is None
-    assert (found["float"]["accuracy"], found["float"]["weights"]) == (None, None)
-
-
 def test_speed_is_of_the_same_topology_and_inputs(made: Path, bitwright: Bitwright) -> None:
     outcome = bitwright("compare", made / "net_s1_w4", made / "float", "--images", "40", "--format", "json")
     assert outcome.status == 0, outcome.err
@@ -413,43 +322,6 @@ def test_file_is_what_standard_output_would_be(made: Path, tmp_path: Path, bitwr
     after = {path: path.stat() for path in made.rglob("*")}
     assert after.keys() == before.keys()
     assert all(after[path].st_mtime_ns == before[path].st_mtime_ns for path in before)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        (
-            ("{made}/none",),
-            "{made}/none: run must be a folder with experiment.toml, not missing; "
-            "name a folder that `bitwright train` made",
-        ),
-        (
-            ("{made}/binary", "{made}"),
-            "{made}: run must be a folder with experiment.toml, not another; name a folder that `bitwright train` made",
-        ),
-        (
-            ("{made}/binary/metrics.json",),
-            "{made}/binary/metrics.json: run must be a folder with experiment.toml, not missing; "
-            "name a folder that `bitwright train` made",
-        ),
-        (
-            ("{made}/binary", "--threads", "5000"),
-            f"--threads: number must be at most {cores()}, the cores of this machine, not 5000; "
-            f"try --threads {cores()}",
-        ),
-        (
-            ("{made}/binary", "--out", "{made}/x"),
-            "--out: format must be csv, md, json or html, not table; add --format html",
-        ),
-        (
-            ("{made}/binary", "--format", "csv", "--out", "{made}"),
-            "--out: file must be one that can be written, not the folder {made}; name a file",
-        ),
-    ],
-)
-def test_wrong_argument_is_one_line(arguments: tuple[str, ...], line: str, made: Path, bitwright: Bitwright) -> None:
-    outcome = bitwright("compare", *(each.format(made=made) for each in arguments))
-    assert (outcome.status, outcome.out, outcome.err) == (2, "", f"{line.format(made=made)}\n")
 
 
 def stored(folder: Path, *overrides: str) -> str:
