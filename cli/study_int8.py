@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from bitwright.calibration.fold import Weighted
-from bitwright.calibration.packing import pack
 from bitwright.calibration.post_training import quantize
+from bitwright.cli.compare_size import packed
 from bitwright.cli.console import out
 from bitwright.cli.search_lowering import lowered
 from bitwright.cli.study_chart import ratios_chart
@@ -27,7 +27,6 @@ from bitwright.cli.study_store import Result, Setting
 from bitwright.export.interface import describe, input_codes, output_codes
 from bitwright.export.lower import LoweredNetwork
 from bitwright.export.operations import Integers
-from bitwright.export.precision import needs
 from bitwright.export.program import CHUNK_VALUES, Program
 from bitwright.export.torch_level import run_torch
 from bitwright.models.batches import accuracy
@@ -36,8 +35,6 @@ from bitwright.quant.recipe import Recipe
 THREADS = 1
 BIT_WIDTH = 8
 FLOAT, DYNAMIC, INTEGERS = "float", "int8 dynamic, PyTorch", "8-bit integers, Bitwright"
-CONSTANTS = ("weight", "bias", "multiplier", "offset")
-"""What of an operation's arrays is packed: its widths are those of precision.toml."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +99,6 @@ def dynamically_quantised(network: nn.Module) -> nn.Module:
         found = torch.ao.quantization.quantize_dynamic(network, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
     assert isinstance(found, nn.Module)
     return found
-
-
-def packed(program: Program) -> bytes:
-    """Return every constant of a program at its width, one after the other."""
-    return b"".join(
-        pack(getattr(operation, role), need[role].format.width)
-        for operation, need in zip(program.operations, needs(program).values(), strict=True)
-        for role in CONSTANTS
-        if role in need and getattr(operation, role) is not None
-    )
 
 
 def _measured(source: Source, fixed: nn.Module, repeats: int) -> Result:
