@@ -38,8 +38,8 @@ $ bitwright train configs/digits_mlp_w6a6.toml --set train.epochs=3 --set 'model
 ```
 
 An unknown key, a value of the wrong type and a combination that cannot be are refused before anything runs. Commands
-behind `train` go on from a run that is there: they take its own settings said again, `bitwright hls` and `estimate` any
-of `[hls]`, `rtl` its part and period; what would change nothing is refused.
+behind `train` go on from a run that is there: they take its own settings said again, `bitwright export`, `hls` and
+`estimate` any of `[hls]`, `rtl` its part and period; what would change nothing is refused.
 """
 
 LAYERS = """\

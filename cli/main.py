@@ -83,7 +83,7 @@ def export(
     """
     from bitwright.cli import stage_export, stage_hls  # noqa: PLC0415
 
-    settings, run = made(experiment, runs_dir, overrides or ())
+    settings, run = made(experiment, runs_dir, overrides or (), heeded=["hls"])  # the next stage's
     stage_export.export(settings, run, data_dir)
     verdict = stage_hls.judge(run)
     write_and_say(run)

@@ -17,7 +17,7 @@ from bitwright.cli.page_layers import measurable, network
 from bitwright.cli.page_pruning import pruning, read_pruning
 from bitwright.cli.page_search import SearchFile, read_search, search
 from bitwright.cli.report_sheet import clean
-from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder, digest
+from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder
 from bitwright.cli.stage_export import load_array, load_program
 from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.cli.versions import installed
@@ -78,15 +78,7 @@ def collect(run: RunFolder) -> Page:
         commands=_commands(run, called, made, training),
     )
     problems += [_without_folder(problem, run) for problem in found.problems]
-    return replace(page, problems=(*_trained_again(run), *problems))
-
-
-def _trained_again(run: RunFolder) -> list[str]:
-    """Return what to say where the network shown is not the one that the run's checkpoint holds now."""
-    exported = run.stamp_value("export", "checkpoint")
-    if not exported or not run.checkpoint.is_file() or digest(run.checkpoint) == exported:
-        return []
-    return [TRAINED_AGAIN]
+    return replace(page, problems=(*([TRAINED_AGAIN] if run.was_trained_again else []), *problems))
 
 
 def shown_path(run: RunFolder) -> str:
