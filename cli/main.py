@@ -33,6 +33,7 @@ from bitwright.cli.rtl_command import rtl
 from bitwright.cli.search_command import search
 from bitwright.cli.study_command import study
 from bitwright.cli.synth_command import synth
+from bitwright.cli.usage import PROGRAM
 from bitwright.hls.target import Target
 
 app = typer.Typer(
@@ -281,7 +282,7 @@ def run() -> None:
 
     With BITWRIGHT_TRACEBACK=1 the traceback shows where it came from instead.
     """
-    status = status_of(lambda: app(standalone_mode=False))
+    status = status_of(lambda: app(prog_name=PROGRAM, standalone_mode=False))
     if status == INTERRUPTED:
         err.print("interrupted; the same command goes on from what is finished")
     sys.exit(status)
