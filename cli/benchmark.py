@@ -67,7 +67,7 @@ def measure(bit_width: int) -> bool:
 @ends_in_one_line
 def main(arguments: Sequence[str]) -> int:
     """Measure the fixed-point and the binary network."""
-    Parser(__file__, __doc__).parse_args(arguments)
+    Parser(__file__, __doc__).read(arguments)
     versions = ", ".join(f"{part} {version}" for part, version in installed().items())
     out.print(f"{versions}; seed {SEED}; {torch.get_num_threads()} threads")
     same = all([measure(6), measure(1)])

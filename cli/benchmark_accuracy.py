@@ -118,7 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         metavar="KEY=VALUE",
         help="a setting of the trainings, such as train.epochs=12; the page names it",
     )
-    _measure_and_write(parser.parse_args(arguments))
+    _measure_and_write(parser.read(arguments))
     return 0
 
 

@@ -43,6 +43,19 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
+    def read(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Return what the words behind the benchmark's name say; options may stand between them.
+
+        Raises:
+            ValueError: If they cannot be read.
+
+        >>> parser = Parser("benchmark_packed.py", "Speed.")
+        >>> _ = parser.add_argument("networks", nargs="*"), parser.add_argument("--rounds", type=whole(1))
+        >>> parser.read(["TFC", "--rounds", "5", "LFC"])
+        Namespace(networks=['TFC', 'LFC'], rounds=5)
+        """
+        return self.parse_intermixed_args(arguments)
+
     def error(self, message: str) -> NoReturn:
         """Refuse the command line.
 

@@ -224,7 +224,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--jets", action="store_true", help="the sample of the jets, too")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     configs = [CONFIGS / f"{name}.toml" for name in options.configs]
     for config in configs:
         read(config)  # what is not there is refused before anything is trained

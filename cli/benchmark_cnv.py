@@ -315,7 +315,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--checkpoint", type=Path, help="its weights; without it, seeded ones")
     parser.add_argument("--data-dir", type=Path, help="folder of the data sets")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     settings = read(options.experiment)
     with tempfile.TemporaryDirectory(prefix="bitwright-bench-") as scratch:
         bench = Bench(settings, options.checkpoint, options.data_dir, RunFolder(Path(scratch)))

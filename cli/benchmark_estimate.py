@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     """Measure, write the file, print it."""
     parser = Parser(__file__, __doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folder of a run with its design")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     path = Path(__file__).parents[1] / "estimates" / MEASURED
     errors = measure(path, options.runs)
     write_text(path, text(errors))

@@ -83,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--reuse-factors", type=whole(1), nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--latency-cutoff", type=positive, default=5.0)
     parser.add_argument("--yosys", type=one_of(Family), help="count LUT for this family (xc7, xcup), too: minutes")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
     table = Table("network", "reuse factor", "LUT, before", "LUT, alkaid", "LUT, Yosys", "FF", "latency", "different")
     good = True

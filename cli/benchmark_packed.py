@@ -168,7 +168,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--rounds", type=whole(1), default=21, help="times that each is measured")
     parser.add_argument("--cpu-time", action="store_true", help="CPU time: for one thread on a busy machine")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     torch.set_num_threads(threads())
     versions = ", ".join(f"{part} {version}" for part, version in installed().items())
     out.print(f"{versions}; seed {SEED}; {threads()} threads", markup=False)

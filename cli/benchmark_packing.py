@@ -150,7 +150,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=a_seed, nargs="+", default=[1, 2, 3])
     parser.add_argument("--yosys-seeds", type=a_seed, nargs="*", default=[1], help="seeds whose RTL Yosys counts")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs") / "packing")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
     found: list[Figure] = []
     for network, seed in product(options.networks, options.seeds):

@@ -181,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of an exported run")
     parser.add_argument("--layer", action="append", required=True, help="a dense layer; repeat it")
     parser.add_argument("--family", type=one_of(Family), default=Family.XCUP, help="xc7 or xcup")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
     table = Table("layer", "LUT, products", "DSP", "LUT, shared", "ratio", "different")
     good, whole = True, load_program(RunFolder(options.run))

@@ -328,7 +328,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--products", action="store_true", help="also Yosys on hls4ml's arithmetic in Verilog, product by product"
     )
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()), markup=False)
     return 0 if benchmark(options) else 1
 

@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     """Trace, compile and simulate one network after the other, and print the table."""
     parser = Parser(__file__, __doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folder of an exported run")
-    runs = parser.parse_args(arguments).runs
+    runs = parser.read(arguments).runs
     out.print(", ".join(f"{part} {version}" for part, version in installed().items()) + f"; seed {SEED}")
     networks = [exported(folder) for folder in runs] or [jet_tagger()]
     headings = ("LUT, before", "LUT, alkaid", "ratio", "latency, cycles", "trace, s", "Verilator, s", "simulation, s")

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained float run")
     parser.add_argument("--count", type=whole(1), default=10, help="of recipes")
     parser.add_argument("--rounding", default="nearest", type=one_of(get_args(Rounding)), help="of the weights")
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     source = read_float(options.run, options.run.parent, ())
     search = begin(source, None, Wanted(rounding=options.rounding))
     observed, data = search.scorer.observed, search.data

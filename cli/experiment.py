@@ -3,6 +3,7 @@
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
 
@@ -115,18 +116,30 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         settings = tomllib.loads(path.read_bytes().decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: experiment must be TOML in UTF-8, not {str(error)!r}; correct it there") from error
-    overrides = tuple(overrides)
-    for override in overrides:
-        _override(settings, override)
     unnamed = "name" not in settings
     settings.setdefault("name", path.stem)
+    whole = deepcopy(settings)
+    for override in overrides:
+        _override(whole, override)
     try:
-        return Experiment.model_validate(settings)
+        return Experiment.model_validate(whole)
     except ValidationError as error:
-        key = ".".join(map(str, error.errors()[0]["loc"]))
-        overridden = any(f"{key}.".startswith(f"{override_key(each)}.") for each in overrides)
-        more = " for the file, or set name in it" if unnamed and key == "name" else ""
-        raise ValueError(f"{'--set' if overridden else path}: {explain(error, Experiment)}{more}") from error
+        if _is_valid(settings):  # so it is the overrides that are wrong
+            raise ValueError(_refused_override(error)) from error
+        more = " for the file, or set name in it" if unnamed and error.errors()[0]["loc"] == ("name",) else ""
+        raise ValueError(f"{path}: {explain(error, Experiment)}{more}") from error
+
+
+def _is_valid(settings: dict[str, Any]) -> bool:
+    try:
+        Experiment.model_validate(settings)
+    except ValidationError:
+        return False
+    return True
+
+
+def _refused_override(error: ValidationError) -> str:
+    return f"--set: {explain(error, Experiment)}".replace(_REMEDIES["model_type"], "try --set train.epochs=3")
 
 
 def changed(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
@@ -144,7 +157,7 @@ def changed(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
     try:
         return Experiment.model_validate(settings)
     except ValidationError as error:
-        raise ValueError(f"--set: {explain(error, Experiment)}") from error
+        raise ValueError(_refused_override(error)) from error
 
 
 def named(experiment: Experiment, name: str) -> Experiment:

@@ -37,9 +37,10 @@ quotes, unless it would read as a number, as `true` or as `false`.
 $ bitwright train configs/digits_mlp_w6a6.toml --set train.epochs=3 --set 'model.hidden=[32, 32]' --set data.name=mnist
 ```
 
-An unknown key, a value of the wrong type and a combination that cannot be are refused before anything runs. Commands
-behind `train` go on from a run that is there: they take its own settings said again, `bitwright export`, `hls` and
-`estimate` any of `[hls]`, `rtl` its part and period; what would change nothing is refused.
+An unknown key, a value of the wrong type and a combination that cannot be are refused before anything runs. The
+commands `export`, `hls`, `verify`, `diff`, `rtl`, `synth`, `estimate` and `page` go on from a run that is there: they
+take its own settings said again, `hls`, `export` before it and `estimate` any of `[hls]`, `rtl` its part and period;
+any other is refused.
 """
 
 LAYERS = """\

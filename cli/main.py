@@ -67,7 +67,8 @@ def train(
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_train.train(settings, run, data_dir)
-    write_and_say(run)
+    if stage_train.IS_FIRST_PROCESS:
+        write_and_say(run)
 
 
 @app.command()

@@ -52,8 +52,8 @@ def _of_its_name(experiment: Experiment, own: Experiment, run: RunFolder) -> Exp
     """Return an experiment whose run lies in a folder that was named; refuse to call it otherwise."""
     if experiment.name not in (own.name, run.path.name):
         raise ValueError(
-            f"--set: name must be {own.name!r} as in {run.path / EXPERIMENT}, not {experiment.name!r}; give that file "
-            "instead of its folder for a new run"
+            f"--set: name must be {own.name!r} as in {run.path / EXPERIMENT}, not {experiment.name!r}; leave it "
+            "out, or train that file under the new name"
         )
     return experiment
 
@@ -84,12 +84,40 @@ def made(
             has, wanted = value_at(own, key), value_at(settings, key)
             if has == wanted or key == "name" or key in heeded or section in heeded:
                 continue
-            by = "`bitwright hls` writes a project" if section == "hls" else "`bitwright train` makes a run"
+            by = (
+                "it is of the hls4ml project, which `bitwright hls` writes"
+                if section == "hls"
+                else "`bitwright train` makes a run of other settings"
+            )
             raise ValueError(
                 f"--set: {key} must be {'left out' if has is None else shown(has)} as in {path}, not {shown(wanted)}; "
-                f"{by} of other settings"
+                f"{by}"
             )
     return settings, run
+
+
+def target_without_run(argument: Path, overrides: Iterable[str], heeded: Sequence[str]) -> Target:
+    """Return what a program without an experiment is built for: the default, but for what is overridden.
+
+    Args:
+        argument: Where the program is.
+        overrides: As `made` takes them.
+        heeded: Likewise.
+
+    Raises:
+        ValueError: If an override is of what the command does not go by, or is refused.
+
+    >>> target_without_run(Path("converted"), ["hls.reuse_factor=4"], ["hls"]).reuse_factor
+    4
+    """
+    overrides = tuple(overrides)
+    for key in map(override_key, overrides):
+        if key not in heeded and key.partition(".")[0] not in heeded:
+            raise ValueError(
+                f"--set: {key} must be left out for {argument}, which is no run with settings of its own; its program "
+                "is what it is"
+            )
+    return changed(Experiment(name="program"), overrides).hls
 
 
 def exported(
@@ -109,7 +137,7 @@ def exported(
     """
     run = RunFolder(argument)
     if run.lowered.is_file() and not (argument / EXPERIMENT).exists():
-        return run, Target()
+        return run, target_without_run(argument, overrides, heeded)
     settings, run = made(argument, runs_dir, overrides, heeded)
     return run, settings.hls
 

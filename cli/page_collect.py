@@ -32,7 +32,10 @@ Content = TypeVar("Content")
 CALIBRATION = "calibration.json"
 SEARCH = "search.json"
 
-TRAINED_AGAIN = "Trained again: network, values and hardware are those from before; bitwright export makes them anew."
+TRAINED_AGAIN = (
+    "Trained again: network, values and hardware are those from before; bitwright export makes the first two anew, "
+    "bitwright hls and rtl the last."
+)
 
 
 def collect(run: RunFolder) -> Page:

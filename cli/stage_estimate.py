@@ -10,7 +10,7 @@ from rich.table import Table
 from bitwright.cli.console import out
 from bitwright.cli.estimate_data import json_text
 from bitwright.cli.experiment import explain
-from bitwright.cli.named_run import exported
+from bitwright.cli.named_run import exported, target_without_run
 from bitwright.cli.stage_convert import read_graph
 from bitwright.cli.stage_export import load_program
 from bitwright.estimates import network
@@ -68,8 +68,9 @@ def read(
         OSError: If a file cannot be read.
     """
     if where.suffix == ".onnx":
+        target = target_without_run(where, overrides, ["hls"])
         lowered = lower(read_graph(where, input_type), str(where), allow_approximate=allow_approximate)
-        return Source(str(where), lowered.program, minimal(lowered.program), Target())
+        return Source(str(where), lowered.program, minimal(lowered.program), target)
     run, target = exported(where, runs_dir, overrides, heeded=["hls"])
     program = load_program(run)
     precision = read_precision(run.precision, program) if run.precision.is_file() else minimal(program)

@@ -13,6 +13,7 @@ from bitwright.cli.console import note, out, progress_bar
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
 from bitwright.cli.stage_export import load_array, load_program, load_targets, save_array
+from bitwright.cli.stage_train import store_experiment
 from bitwright.cli.versions import installed
 from bitwright.export.interface import read_interface
 from bitwright.export.operations import Integers, Linear
@@ -46,8 +47,17 @@ def hls(
     run.lock()
     run.verification.unlink(missing_ok=True)
     write(experiment.hls, run)
+    _store_target(experiment.hls, run)
     simulate(run, headers=headers, csim_inputs=csim_inputs)
     return judge(run)
+
+
+def _store_target(target: Target, run: RunFolder) -> None:
+    """Have the run's experiment say what its project was written for: `verify` and the page go by it."""
+    path = run.path / EXPERIMENT
+    own = read(path) if path.is_file() else None
+    if own is not None and own.hls != target:
+        store_experiment(own.model_copy(update={"hls": target}), run)
 
 
 def write(target: Target, run: RunFolder) -> None:

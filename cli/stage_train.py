@@ -121,8 +121,8 @@ def _origin(key: str, named: str, run: RunFolder) -> str:
     path = Path(named)
     if path.resolve() == run.checkpoint.resolve():
         raise ValueError(
-            f"train.{key}: checkpoint must be of another run, not {named!r} itself; give the new one a name: "
-            f"`bitwright train {run.path / EXPERIMENT} --set name=...`"
+            f"train.{key}: checkpoint must be of another run, not {named!r} itself; give the new one a name of its "
+            "own with --set name=..."
         )
     if path.is_dir():
         own = RunFolder(path).checkpoint

@@ -106,6 +106,7 @@ NO_FOLDER = "results must go into a folder that can be made, not below a file; n
             "text: folder must be an hls4ml project, not one without firmware/parameters.h; name the project's own",
         ),
         (["benchmark_cnv", "x"], "x: experiment must be a TOML file, not missing; see configs/ for examples"),
+        (["benchmark_fold", "x", "--layer", "fc1", "y"], NO_MODEL),
         (["benchmark_packing", "--runs-dir", "text"], f"text/packing_w1a1_64_64_s1: {NO_FOLDER}"),
         (
             ["benchmark_calibration", "--configs", "digits_mlp_float", "x"],

@@ -139,8 +139,8 @@ def test_training_cannot_start_or_learn_from_itself(key: str, fixed_run: Path, b
     outcome = bitwright("train", fixed_run, "--set", f"train.{key}={start}")
     assert outcome.status == 2
     assert outcome.err == (
-        f"train.{key}: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name: "
-        f"`bitwright train {fixed_run / EXPERIMENT} --set name=...`\n"
+        f"train.{key}: checkpoint must be of another run, not {str(start)!r} itself; give the new one a name of "
+        "its own with --set name=...\n"
     )
     assert start.is_file()
 

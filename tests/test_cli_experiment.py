@@ -250,6 +250,17 @@ def test_override_is_refused_as_the_file_would_be_but_for_where_it_stands(tmp_pa
     refused(path, "--set: train.epochs: value must be a whole number, not 'three'", "train.epochs=three")
     refused(path, "--set: train.epocs: key must be a known one, not 'epocs'; did you mean 'epochs'?", "train.epocs=3")
     refused(path, "--set: model.hidden.1: value must be greater than 0, not -1", "model.hidden=[8, -1]")
+    refused(path, "--set: train: value must be a section of keys, not 3; try --set train.epochs=3", "train=3")
+
+
+def test_override_is_blamed_for_a_key_above_it_and_for_what_does_not_go_with_it(tmp_path: Path) -> None:
+    path = written(tmp_path, '[model]\nkind = "mlp"')
+    with pytest.raises(ValueError, match=r"^--set: traim: key must be a known one, not 'traim'; "):
+        read(path, ["traim.epochs=3"])
+    with pytest.raises(ValueError, match=r"^--set: model\.order: value must be left out for kind = 'mlp', not "):
+        read(path, ["model.order=activation_pool_norm"])
+    wrong = written(tmp_path, "seed = -1")
+    refused(wrong, f"{wrong}: seed: value must be greater than or equal to 0, not -1", "train.epochs=3")
     refused(written(tmp_path, "seed = -1"), f"{path}: seed: value must be greater than or equal to 0, not -1", "name=a")
 
 

@@ -28,10 +28,11 @@ def run(tmp_path: Path) -> RunFolder:
 
 def refusal(run: RunFolder, key: str, has: str, wanted: str, remedy: str) -> str:
     """The line that refuses a setting."""
-    return f"--set: {key} must be {has} as in {run.path / EXPERIMENT}, not {wanted}; {remedy} of other settings\n"
+    return f"--set: {key} must be {has} as in {run.path / EXPERIMENT}, not {wanted}; {remedy}\n"
 
 
-TRAIN, HLS = "`bitwright train` makes a run", "`bitwright hls` writes a project"
+TRAIN = "`bitwright train` makes a run of other settings"
+HLS = "it is of the hls4ml project, which `bitwright hls` writes"
 
 
 @pytest.mark.parametrize("command", ["export", "hls", "verify", "diff", "rtl", "synth", "estimate", "page"])
@@ -108,8 +109,8 @@ def test_settings_that_the_run_has_may_be_said_again(run: RunFolder) -> None:
 def test_run_of_a_folder_gets_no_other_name(run: RunFolder, bitwright: Bitwright) -> None:
     file = run.path / EXPERIMENT
     says = (
-        f"--set: name must be 'digits_mlp_w1a1' as in {file}, not 'new'; give that file instead of its folder for a "
-        "new run"
+        f"--set: name must be 'digits_mlp_w1a1' as in {file}, not 'new'; leave it out, or train that file under "
+        "the new name"
     )
     outcome = bitwright("train", run.path, "--set", "name=new")
     assert (outcome.status, outcome.err) == (2, f"{says}\n")
@@ -146,3 +147,31 @@ def test_folder_named_instead_of_its_checkpoint_is_told_from_a_missing_file(
     ):
         outcome = bitwright("train", CONFIG, "--runs-dir", tmp_path / "runs", "--set", f"train.{key}={named}")
         assert (outcome.status, outcome.out, outcome.err) == (2, "", f"train.{key}: {line}\n")
+
+
+def test_run_says_what_its_project_was_written_for(fixed_run: Path, bitwright: Bitwright) -> None:
+    for command in ("hls", "verify"):
+        outcome = bitwright(command, fixed_run, "--set", "hls.reuse_factor=8")
+        assert outcome.status == 0, outcome.err
+    assert read(fixed_run / EXPERIMENT).hls.reuse_factor == 8
+    says = f"--set: hls.reuse_factor must be 8 as in {fixed_run / EXPERIMENT}, not 1; {HLS}\n"
+    assert bitwright("verify", fixed_run, "--set", "hls.reuse_factor=1").err == says
+
+
+@pytest.mark.parametrize("command", ["estimate", "rtl", "diff", "synth", "page"])
+def test_program_without_a_run_has_no_settings_to_override(command: str, run: RunFolder, bitwright: Bitwright) -> None:
+    (run.path / EXPERIMENT).unlink()
+    outcome = bitwright(command, run.path, "--set", "recipe.weight_bit_width=3")
+    says = (
+        f"--set: recipe.weight_bit_width must be left out for {run.path}, which is no run with settings of its own; "
+        "its program is what it is\n"
+    )
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", says)
+
+
+def test_file_is_estimated_for_the_target_that_is_set(fixed_run: Path, bitwright: Bitwright) -> None:
+    model = fixed_run / "model.qonnx.onnx"
+    outcome = bitwright("estimate", model, "--set", "train.epochs=3")
+    assert outcome.err.startswith(f"--set: train.epochs must be left out for {model}, ")
+    slower = [bitwright("estimate", model, "--set", f"hls.reuse_factor={k}", "--format", "json").out for k in (1, 8)]
+    assert slower[0] != slower[1]
