@@ -51,8 +51,8 @@ class Parser(argparse.ArgumentParser):
 
         >>> parser = Parser("benchmark_packed.py", "Speed.")
         >>> _ = parser.add_argument("networks", nargs="*"), parser.add_argument("--rounds", type=whole(1))
-        >>> parser.read(["TFC", "--rounds", "5", "LFC"])
-        Namespace(networks=['TFC', 'LFC'], rounds=5)
+        >>> parser.read(["TFC", "--rounds", "5", "LFC"]).networks
+        ['TFC', 'LFC']
         """
         return self.parse_intermixed_args(arguments)
 

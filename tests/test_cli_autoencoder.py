@@ -276,4 +276,4 @@ def test_experiment_that_cannot_be_is_refused(override: str, message: str | None
     )
     with pytest.raises(ValueError) as refused:
         read(CONFIG, overrides)
-    assert str(refused.value) == f"{CONFIG}: {message}"
+    assert str(refused.value) == f"--set: {message}"
