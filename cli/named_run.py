@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bitwright.cli.console import note
 from bitwright.cli.experiment import Experiment, changed, override_key, read, shown, value_at
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder
 from bitwright.cli.stage_pretrained import unpack
@@ -71,7 +72,8 @@ def made(
 
     Raises:
         FileNotFoundError: If it is no run.
-        ValueError: If the experiment is refused, or an override would change nothing.
+        ValueError: If the experiment is refused, an override would change nothing, or a file's network or data are not
+            those of the run.
         OSError: If a network of the package cannot be unpacked.
     """
     overrides = tuple(overrides)
@@ -93,7 +95,40 @@ def made(
                 f"--set: {key} must be {'left out' if has is None else shown(has)} as in {path}, not {shown(wanted)}; "
                 f"{by}"
             )
+    if path.is_file() and argument.is_file():
+        _compare(argument, settings, path, read(path))
     return settings, run
+
+
+def _compare(argument: Path, settings: Experiment, path: Path, own: Experiment) -> None:
+    """Refuse a file whose network or data are not those of the run; say that its training is another.
+
+    The target is left to the commands that go by it.
+    """
+    wanted, has = (each.model_copy(update={"recipe": each.recipe.without_reasons()}) for each in (settings, own))
+    for section in ("data", "model", "recipe"):
+        for key in _different(section, wanted, has):
+            ours = value_at(has, key)
+            raise ValueError(
+                f"{argument}: {key} must be {'left out' if ours is None else shown(ours)} as in {path}, not "
+                f"{shown(value_at(wanted, key))}; name the run's folder to go on from it, or run `bitwright train`"
+            )
+    for key in (*_different("seed", wanted, has), *_different("train", wanted, has)):
+        if key != "train.logger":
+            ours, theirs = (shown(value_at(each, key)) for each in (has, wanted))
+            note(f"{path.parent}: trained with {key} = {ours}, not {theirs} as in {argument}")
+
+
+def _different(section: str, one: Experiment, other: Experiment) -> list[str]:
+    """Return the keys of a section whose values are not those of another experiment.
+
+    >>> _different("train", Experiment(name="a"), changed(Experiment(name="b"), ["train.epochs=3"]))
+    ['train.epochs']
+    """
+    ours, theirs = value_at(one, section), value_at(other, section)
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        return [section] if ours != theirs else []
+    return [key for name in {**ours, **theirs} for key in _different(f"{section}.{name}", one, other)]
 
 
 def target_without_run(argument: Path, overrides: Iterable[str], heeded: Sequence[str]) -> Target:

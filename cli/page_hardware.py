@@ -39,27 +39,29 @@ class Hardware:
     problems: list[str] = field(default_factory=list)
 
 
-def hardware(folder: Path, run: str, *, stale: bool = False) -> Hardware:
+def hardware(folder: Path, run: str, *, stale_project: bool = False, stale_rtl: bool = False) -> Hardware:
     """Return the figures of every stage, in the order of the flow.
 
     Args:
         folder: Of the run.
         run: How commands name it.
-        stale: Whether the RTL, and what was synthesised of it, are of another program than the run's.
+        stale_project: Whether the hls4ml project, and reports of it, are of another program than the run's.
+        stale_rtl: Whether the RTL, and what was synthesised of it, are.
 
     >>> [one.command for one in hardware(Path("nowhere"), "runs/a").absent][:2]
     ['bitwright hls runs/a', 'bitwright rtl runs/a']
     """
     found, run = Hardware(), shlex.quote(run)
-    if (folder / "hls").is_dir():
+    if (folder / "hls").is_dir() and not stale_project:
         _take_vendor(found, folder, run)
     else:
         found.absent.append(Absent("hls4ml project, and all that the vendor's tools say of it", f"bitwright hls {run}"))
-    if stale or not _take(found, folder, DESIGN, "RTL, before synthesis"):
+    if stale_rtl or not _take(found, folder, DESIGN, "RTL, before synthesis"):
         found.absent.append(Absent("RTL design", f"bitwright rtl {run}"))
     before = len(found.stages)
-    _take(found, folder, VENDOR_SYNTHESIS)
-    if not stale:
+    if not stale_project:
+        _take(found, folder, VENDOR_SYNTHESIS)
+    if not stale_rtl:
         _take(found, folder, SYNTHESIS)
     titles = " ".join(stage.title for stage in found.stages[before:])
     if "yosys" not in titles:

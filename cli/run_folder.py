@@ -124,6 +124,17 @@ class RunFolder:
                 "first"
             )
 
+    def check_place(self) -> None:
+        """Refuse a folder that cannot be one; make nothing.
+
+        Raises:
+            NotADirectoryError: If something else is in its place, or in that of a folder above it.
+        """
+        if any(place.exists() and not place.is_dir() for place in (self.path, *self.path.parents)):
+            raise NotADirectoryError(
+                f"{self.path}: results must go into a folder that can be made, not below a file; name another folder"
+            )
+
     def create(self) -> None:
         """Make the folder.
 
@@ -131,12 +142,8 @@ class RunFolder:
             NotADirectoryError: If something else is in its place.
             OSError: If it cannot be made.
         """
-        try:
-            (self.path / "outputs").mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise NotADirectoryError(
-                f"{self.path}: results must go into a folder that can be made, not below a file; name another folder"
-            ) from error
+        self.check_place()
+        (self.path / "outputs").mkdir(parents=True, exist_ok=True)
 
     def forget_outputs(self) -> None:
         """Delete the outputs of every level and the verdict: the network that they were of is another now."""

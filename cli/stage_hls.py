@@ -85,7 +85,8 @@ def write(target: Target, run: RunFolder) -> None:
                 f"the nearest legal one to {target.reuse_factor}"
             )
     content = content_key(source_files(run.project), run.project)
-    run.finish("project", key, time.monotonic() - started, content=content, names=file_names(run.project))
+    names, program_key = file_names(run.project), digest(run.lowered)
+    run.finish("project", key, time.monotonic() - started, content=content, names=names, program=program_key)
     note(f"hls: {run.project} written for {target.backend}, {target.io_type}, {target.part}")
 
 
@@ -193,6 +194,12 @@ def _wanted(run: RunFolder) -> tuple[Integers | None, NDArray[np.float32] | None
 def rtl_is_stale(run: RunFolder) -> bool:
     """Return whether the design of `bitwright rtl` is of another program than the run's."""
     return not run.lowered.is_file() or run.stamp_value("rtl_design", "program") != digest(run.lowered)
+
+
+def project_is_stale(run: RunFolder) -> bool:
+    """Return whether the hls4ml project is known to be of another program than the run's."""
+    written = run.stamp_value("project", "program")
+    return bool(written) and (not run.lowered.is_file() or written != digest(run.lowered))
 
 
 def was_approximate(run: RunFolder) -> bool:

@@ -27,7 +27,7 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         ValueError: If data or network are refused, or the training diverges.
         OSError: If the folder cannot be written, or the data cannot be had.
     """
-    run.create()
+    run.check_place()
     if IS_FIRST_PROCESS:
         run.lock()
     key = training_key(experiment, run)
@@ -60,7 +60,9 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         zeros_of(Path(experiment.train.start_from), network)
     if experiment.train.teacher:
         load_teacher(experiment.train, description)
+    run.create()
     if IS_FIRST_PROCESS:
+        run.lock()
         set_aside(run, key)
         store_experiment(experiment, run)
     metrics = fit(

@@ -141,6 +141,18 @@ def test_folder_that_cannot_be_written_is_refused(tmp_path: Path, bitwright: Bit
     )
 
 
+@pytest.mark.parametrize("key", ["start_from", "teacher"])
+def test_refused_training_leaves_no_folder(key: str, tmp_path: Path, bitwright: Bitwright) -> None:
+    other, runs = tmp_path / "other.safetensors", tmp_path / "runs"
+    other.write_bytes(JPEG)
+    refused(
+        bitwright("train", CONFIGS / "digits_mlp_w6a6.toml", "--set", f"train.{key}={other}", "--runs-dir", runs),
+        f"{other}: checkpoint must be a safetensors file, not {len(JPEG)} bytes of something else; name another in "
+        f"train.{key}",
+    )
+    assert not runs.exists()
+
+
 def test_missing_compiler_is_refused(fixed_run: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(fixed_run))
     outcome = bitwright("hls", fixed_run)

@@ -16,6 +16,9 @@ from bitwright.cli.page_collect import TRAINED_AGAIN
 from bitwright.models.checkpoint import load
 from bitwright.models.dataset import load_test
 
+PROJECT_TO_WRITE = "hls4ml project, and all that the vendor"
+"""Said on the page of a run whose program has no project."""
+
 
 def states(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
@@ -201,11 +204,15 @@ def test_network_that_was_trained_again_is_not_certified(fixed_run: Path, bitwri
     outcome = bitwright("hls", fixed_run)
     says = f"{fixed_run}/checkpoint.safetensors: checkpoint must be the one that was exported, not another; "
     assert (outcome.status, outcome.err) == (2, f"{says}run `bitwright export` first\n")
+    assert PROJECT_TO_WRITE not in page
     assert bitwright("export", fixed_run).status == 0
-    assert TRAINED_AGAIN not in (fixed_run / "report.html").read_text()
+    page = (fixed_run / "report.html").read_text()
+    assert TRAINED_AGAIN not in page
+    assert PROJECT_TO_WRITE in page  # what lies in hls/ is of the network before
     assert list(verdict(fixed_run)) == ["torch", "qonnx", "program"]  # the simulation was of another network
     assert bitwright("hls", fixed_run).status == 0
     assert list(verdict(fixed_run)) == ["torch", "qonnx", "program", "csim"]
+    assert PROJECT_TO_WRITE not in (fixed_run / "report.html").read_text()
 
 
 def test_checkpoint_of_the_user_is_kept(fixed_run: Path, bitwright: Bitwright) -> None:

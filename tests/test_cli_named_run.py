@@ -96,6 +96,44 @@ def test_design_takes_part_and_period_of_all_settings_of_the_project(run: RunFol
     assert outcome.err == refusal(run, "hls.reuse_factor", "1", "4", HLS)
 
 
+@pytest.mark.parametrize(
+    ("edit", "key", "has", "wanted"),
+    [
+        (("weight_bit_width = 1", "weight_bit_width = 4"), "recipe.weight_bit_width", "1", "4"),
+        (("[128, 64, 64]", "[128, 64]"), "model.hidden", "(128, 64, 64)", "(128, 64)"),
+        (('"digits"', '"mnist"'), "data.name", "'digits'", "'mnist'"),
+    ],
+    ids=["recipe", "model", "data"],
+)
+@pytest.mark.parametrize("command", ["export", "rtl"])
+def test_file_that_was_edited_after_the_training_is_refused(
+    command: str, edit: tuple[str, str], key: str, has: str, wanted: str, tmp_path: Path, bitwright: Bitwright
+) -> None:
+    file, runs = tmp_path / CONFIG.name, RunFolder(tmp_path / "runs" / CONFIG.stem)
+    runs.create()
+    store_experiment(read(CONFIG), runs)
+    runs.checkpoint.touch()
+    runs.lowered.touch()
+    assert edit[0] in CONFIG.read_text()
+    file.write_text(CONFIG.read_text().replace(*edit, 1))
+    outcome = bitwright(command, file, "--runs-dir", runs.path.parent)
+    says = (
+        f"{file}: {key} must be {has} as in {runs.path / EXPERIMENT}, not {wanted}; name the run's folder to go on "
+        "from it, or run `bitwright train`\n"
+    )
+    assert (outcome.status, outcome.out, outcome.err) == (2, "", says)
+
+
+def test_other_training_of_a_file_is_said(run: RunFolder, tmp_path: Path, bitwright: Bitwright) -> None:
+    file = tmp_path / CONFIG.name
+    file.write_text(f"{CONFIG.read_text()}\n[recipe.layers.fc1]\nweight_bit_width = 3\nwhy = 'other words'\n")
+    outcome = bitwright("hls", file, "--runs-dir", run.path.parent)
+    said, refused = outcome.err.splitlines()
+    assert said == f"{run.path}: trained with train.epochs = 2, not {read(CONFIG).train.epochs} as in {file}"
+    assert refused.startswith(f"{run.lowered}: model must be an ONNX file")
+    assert bitwright("hls", file, "--runs-dir", run.path.parent, "--set", "train.epochs=2").err == f"{refused}\n"
+
+
 def test_settings_that_the_run_has_may_be_said_again(run: RunFolder) -> None:
     again = [*OWN, "seed=1", "hls.reuse_factor=1", f"name={CONFIG.stem}", "model.hidden=[128, 64, 64]"]
     for argument in (run.path, CONFIG):
