@@ -13,6 +13,9 @@ from bitwright.cli.experiment import Experiment, read
 PUBLISHED_BY = {
     "bnn_pynq": "Brevitas, `brevitas_examples/bnn_pynq`; input of 1 or 2 bits for the MLPs, of 8 for CNV",
     "fracbnn": "Zhang et al., FracBNN, arXiv:2012.12206; 1.4 bits an activation, shortcuts and last layer in float",
+    "qonnx_zoo": (
+        "QONNX model zoo, `models/CIFAR10/power-of-two`; input and last layer of 8 bits, its widths are not said there"
+    ),
 }
 
 
@@ -52,7 +55,9 @@ ROWS: Mapping[str, Row] = {
     "cifar10_cnv_w1a1": Row("CNV", 84.22, "bnn_pynq", csim_inputs=CSIM_INPUTS),
     "cifar10_cnv_w1a2": Row("CNV", 87.80, "bnn_pynq", csim_inputs=CSIM_INPUTS),
     "cifar10_cnv_w2a2": Row("CNV", 89.03, "bnn_pynq", csim_inputs=CSIM_INPUTS),
-    "cifar10_resnet8_w2a2": Row("ResNet-8, first and last weights of 8 bits", csim_inputs=CSIM_INPUTS),
+    "cifar10_resnet8_w2a2": Row(
+        "ResNet-8, first and last weights of 8 bits", 91.83, "qonnx_zoo", csim_inputs=CSIM_INPUTS
+    ),
     "cifar10_resnet8_w4a4": Row("ResNet-8, first and last weights of 8 bits", csim_inputs=CSIM_INPUTS),
     "cifar10_resnet20_w1a1": Row("ResNet-20", csim_inputs=CSIM_INPUTS),
     "cifar10_fracbnn_w1a1": Row("FracBNN without gates", csim_inputs=CSIM_INPUTS),
