@@ -31,7 +31,7 @@ RECIPES = {
 MULTIPLIERS = {"vgg_small": 0.04, "resnet8": 0.25, "resnet20": 0.25, "fracbnn": 0.25, "mobilenet_v2": 0.25}
 IN_SHORT = [("vgg_small", "binary"), ("resnet8", "fixed"), ("fracbnn", "fractional"), ("mobilenet_v2", "binary")]
 AT_LENGTH = [(kind, recipe) for kind in MULTIPLIERS for recipe in RECIPES if (kind, recipe) not in IN_SHORT]
-SIMULATED = [(kind, recipe) for kind in MULTIPLIERS if kind != "resnet20" for recipe in ("fixed", "ternary", "binary")]
+SIMULATED = [(kind, recipe) for kind in MULTIPLIERS for recipe in ("fixed", "ternary", "binary")]
 SIMULATED.append(("fracbnn", "fractional"))
 
 
