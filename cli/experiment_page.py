@@ -40,8 +40,8 @@ $ bitwright train configs/digits_mlp_w6a6.toml --set train.epochs=3 --set 'model
 An unknown key, a value of the wrong type and a combination that cannot be are refused before anything runs. The
 commands `export`, `hls`, `verify`, `diff`, `rtl`, `synth`, `estimate` and `page` go on from a run that is there: they
 take its own settings said again, `hls`, `export` before it and `estimate` any of `[hls]`, `rtl` its part and period;
-any other is refused. So is a file whose network or data were edited after the training; where only the training was, they
-say so and go on.
+any other is refused. So is a file whose network or data were edited after the training; where only the training was,
+they say so and go on.
 """
 
 LAYERS = """\
