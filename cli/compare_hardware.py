@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from bitwright.cli.page_hardware import hardware
 from bitwright.cli.run_folder import RunFolder
-from bitwright.cli.stage_hls import project_is_stale, rtl_is_stale
 from bitwright.estimates.describe import describe
 from bitwright.estimates.network import estimate
 from bitwright.estimates.settings import settings_of
@@ -48,8 +47,7 @@ def reported(run: RunFolder) -> tuple[Hardware, tuple[str, ...]]:
     >>> reported(RunFolder(Path("nowhere")))
     ({}, ())
     """
-    stale = bool(run.stamp_value("rtl_design", "program")) and rtl_is_stale(run)
-    found = hardware(run.path, run.path.name, stale_project=project_is_stale(run), stale_rtl=stale)
+    found = hardware(run, run.path.name)
     stages: dict[str, dict[str, int | float]] = {}
     for stage in found.stages:
         cells = {

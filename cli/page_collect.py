@@ -19,7 +19,6 @@ from bitwright.cli.page_search import SearchFile, read_search, search
 from bitwright.cli.report_sheet import clean
 from bitwright.cli.run_folder import EXPERIMENT, PRUNING, RunFolder
 from bitwright.cli.stage_export import load_array, load_program
-from bitwright.cli.stage_hls import project_is_stale, rtl_is_stale
 from bitwright.cli.versions import installed
 from bitwright.export.operations import Integers
 from bitwright.export.precision import read_precision
@@ -60,8 +59,7 @@ def collect(run: RunFolder) -> Page:
     called = shown_path(run)
     experiment = run.path / EXPERIMENT
     text = take(experiment, experiment.read_text)
-    stale = bool(run.stamp_value("rtl_design", "program")) and rtl_is_stale(run)
-    found = hardware(run.path, called, stale_project=project_is_stale(run), stale_rtl=stale)
+    found = hardware(run, called)
     training = take(run.metrics, lambda: _training(run.metrics)) or _from_log(run, take)
     made = _made(run, take, training)
     pruned = take(run.path / PRUNING, lambda: read_pruning(run.path / PRUNING, run))

@@ -10,6 +10,7 @@ from typing import Any
 from bitwright.cli.finite_figures import not_finite
 from bitwright.cli.page_facts import Absent, Stage
 from bitwright.cli.report_sheet import clean
+from bitwright.cli.run_folder import RunFolder
 from bitwright.reports.folder import read_project
 from bitwright.reports.report import Stage as VendorStage
 from bitwright.reports.report import StageReport, figures
@@ -39,35 +40,36 @@ class Hardware:
     problems: list[str] = field(default_factory=list)
 
 
-def hardware(folder: Path, run: str, *, stale_project: bool = False, stale_rtl: bool = False) -> Hardware:
-    """Return the figures of every stage, in the order of the flow.
+def hardware(run: RunFolder, called: str) -> Hardware:
+    """Return the figures of every stage, in the order of the flow; none of a program that is not the run's.
 
     Args:
-        folder: Of the run.
-        run: How commands name it.
-        stale_project: Whether the hls4ml project, and reports of it, are of another program than the run's.
-        stale_rtl: Whether the RTL, and what was synthesised of it, are.
+        run: Its folder.
+        called: How commands name it.
 
-    >>> [one.command for one in hardware(Path("nowhere"), "runs/a").absent][:2]
+    >>> [one.command for one in hardware(RunFolder(Path("nowhere")), "runs/a").absent][:2]
     ['bitwright hls runs/a', 'bitwright rtl runs/a']
     """
-    found, run = Hardware(), shlex.quote(run)
-    if (folder / "hls").is_dir() and not stale_project:
-        _take_vendor(found, folder, run)
+    found, folder, name = Hardware(), run.path, shlex.quote(called)
+    has_project = run.project.is_dir() and not run.is_of_another_program("project")
+    has_rtl = not run.is_of_another_program("rtl_design")
+    if has_project:
+        _take_vendor(found, folder, name)
     else:
-        found.absent.append(Absent("hls4ml project, and all that the vendor's tools say of it", f"bitwright hls {run}"))
-    if stale_rtl or not _take(found, folder, DESIGN, "RTL, before synthesis"):
-        found.absent.append(Absent("RTL design", f"bitwright rtl {run}"))
+        words = "hls4ml project, and all that the vendor's tools say of it"
+        found.absent.append(Absent(words, f"bitwright hls {name}"))
+    if not (has_rtl and _take(found, folder, DESIGN, "RTL, before synthesis")):
+        found.absent.append(Absent("RTL design", f"bitwright rtl {name}"))
     before = len(found.stages)
-    if not stale_project:
+    if has_project:
         _take(found, folder, VENDOR_SYNTHESIS)
-    if not stale_rtl:
+    if has_rtl:
         _take(found, folder, SYNTHESIS)
     titles = " ".join(stage.title for stage in found.stages[before:])
     if "yosys" not in titles:
-        found.absent.append(Absent("synthesis by Yosys", f"bitwright synth {run}"))
+        found.absent.append(Absent("synthesis by Yosys", f"bitwright synth {name}"))
     if "nextpnr" not in titles:
-        found.absent.append(Absent("place-and-route by nextpnr", f"bitwright synth {run} --place-and-route"))
+        found.absent.append(Absent("place-and-route by nextpnr", f"bitwright synth {name} --place-and-route"))
     return found
 
 

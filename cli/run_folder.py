@@ -112,6 +112,15 @@ class RunFolder:
         exported = self.stamp_value("export", "checkpoint")
         return bool(exported) and self.checkpoint.is_file() and digest(self.checkpoint) != exported
 
+    def is_of_another_program(self, stage: str) -> bool:
+        """Return whether what a stage made of the run's program is known to be of another one.
+
+        Args:
+            stage: ``project`` or ``rtl_design``.
+        """
+        made_of = self.stamp_value(stage, "program")
+        return bool(made_of) and (not self.lowered.is_file() or made_of != digest(self.lowered))
+
     def check_exported(self) -> None:
         """Refuse to say anything of a network whose program is another one's.
 

@@ -196,12 +196,6 @@ def rtl_is_stale(run: RunFolder) -> bool:
     return not run.lowered.is_file() or run.stamp_value("rtl_design", "program") != digest(run.lowered)
 
 
-def project_is_stale(run: RunFolder) -> bool:
-    """Return whether the hls4ml project is known to be of another program than the run's."""
-    written = run.stamp_value("project", "program")
-    return bool(written) and (not run.lowered.is_file() or written != digest(run.lowered))
-
-
 def was_approximate(run: RunFolder) -> bool:
     """Return whether the last verdict allowed the network's own float32 to differ."""
     try:

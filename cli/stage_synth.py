@@ -10,7 +10,6 @@ from rich.table import Table
 
 from bitwright.cli.console import err, error_line, note, out
 from bitwright.cli.run_folder import RunFolder
-from bitwright.cli.stage_hls import rtl_is_stale
 from bitwright.hls.tool_error import ToolError
 from bitwright.rtl.design import TOP, Design, read_design, sources
 from bitwright.synth.ecp5 import PlaceAndRoute, Size, place_and_route, refuse_too_large
@@ -111,7 +110,7 @@ def _said(found: Found) -> Iterator[None]:
 
 def _open(run: RunFolder, wanted: Wanted, found: Found) -> None:
     design = read_design(run.rtl)
-    if run.stamp_value("rtl_design", "program") and rtl_is_stale(run):
+    if run.is_of_another_program("rtl_design"):
         raise ValueError(f"{run.rtl}: design must be of the run's program, not of another; run `bitwright rtl` again")
     if design.language != "verilog":
         raise ValueError(

@@ -12,8 +12,9 @@ from road import Bitwright
 from vendor_reports import PROJECT, SYN, csynth_rpt, csynth_xml, write
 
 from bitwright.cli.page import write_page
+from bitwright.cli.page_hardware import hardware
 from bitwright.cli.page_layers import measurable
-from bitwright.cli.run_folder import RunFolder
+from bitwright.cli.run_folder import RunFolder, digest
 from bitwright.cli.stage_export import load_program
 from bitwright.cli.stage_hls import judge
 from bitwright.quant.fixed_point import parse_ap_fixed
@@ -177,6 +178,28 @@ def test_hardware_stands_by_stage_and_tool(small: RunFolder) -> None:
         "bitwright synth small --vsynth",
         "bitwright synth small --place-and-route",
     ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "left"),
+    [("project", ["RTL, before synthesis", "synthesis (yosys)"]), ("rtl_design", ["C synthesis", "export (vivado)"])],
+)
+def test_figures_of_another_program_are_left_out(stage: str, left: list[str], small: RunFolder) -> None:
+    write(small.project, {**PROJECT, f"{SYN}/net_csynth.xml": csynth_xml("2024.1")})
+    files = {
+        "rtl/design.json": {"latency_cycles": 4},
+        "synth/xc7/yosys.json": {"stage": "synthesis (yosys)", "lut": 12},
+        "synth/vendor/export.json": {"stage": "export (vivado)", "seconds": 3},
+    }
+    write(small.path, {name: json.dumps(content) for name, content in files.items()})
+    own, other = digest(small.lowered), digest(small.interface)
+    for program, titles in ((own, 4), (other, 2)):
+        small.finish(stage, "key", 0.0, program=program)
+        found = [one["title"] for one in page(small).json["stages"]]
+        assert len(found) == titles
+    assert found == left
+    small.lowered.unlink()
+    assert [one.title for one in hardware(small, "small").stages] == left
 
 
 def test_text_of_others_stays_text(tmp_path: Path) -> None:
