@@ -15,13 +15,12 @@ with warnings.catch_warnings():  # an optional kernel that this project has no u
     import brevitas.nn
     from brevitas.core.restrict_val import RestrictValueType
     from brevitas.quant import (
-        Int8ActPerTensorFixedPoint as Int8ActPerTensorFixedPoint,
-    )
-    from brevitas.quant import (
+        Int8ActPerTensorFixedPoint,
         SignedBinaryActPerTensorConst,
         Uint8ActPerTensorFixedPoint,
     )
 
+from bitwright.quant.clamp import Clamp
 from bitwright.quant.quantizer_scale import SMALLEST_SCALE
 from bitwright.quant.recipe import FLOAT, Recipe, SignGradientName
 from bitwright.quant.sign_gradient import sign_gradient as with_gradient
@@ -31,6 +30,24 @@ qnn: Any = brevitas.nn  # ships no types
 
 STATISTICS_BATCHES = 16
 """Training batches after which an activation's scale, so far a statistic of its values, becomes a learned parameter."""
+
+
+class SignedAct(Int8ActPerTensorFixedPoint):  # type: ignore[misc]
+    """Signed codes on a power-of-two scale."""
+
+    tensor_clamp_impl = Clamp
+
+
+class _UnsignedAct(Uint8ActPerTensorFixedPoint):  # type: ignore[misc]
+    """Unsigned codes on a power-of-two scale."""
+
+    tensor_clamp_impl = Clamp
+
+
+class _BinaryAct(SignedBinaryActPerTensorConst):  # type: ignore[misc]
+    """The binary activation, with the gradient of a hard tanh."""
+
+    tensor_clamp_impl = Clamp
 
 
 class _SignAct(SignedBinaryActPerTensorConst):  # type: ignore[misc]
@@ -60,7 +77,7 @@ def input_quantizer(recipe: Recipe, lowest: float, highest: float) -> nn.Module:
     if recipe.input_bit_width == 1:
         return sign()
     signed = lowest < 0
-    base = Int8ActPerTensorFixedPoint if signed else Uint8ActPerTensorFixedPoint
+    base = SignedAct if signed else _UnsignedAct
     return qnn.QuantIdentity(
         act_quant=base,
         bit_width=recipe.input_bit_width,
@@ -110,7 +127,7 @@ def activation(
             "return_quant_tensor": False,
         }
     return qnn.QuantReLU(
-        act_quant=Uint8ActPerTensorFixedPoint,
+        act_quant=_UnsignedAct,
         bit_width=bit_width,
         collect_stats_steps=STATISTICS_BATCHES,
         scaling_min_val=SMALLEST_SCALE,
@@ -127,7 +144,7 @@ def sign(gradient: SignGradientName = "clipped", *, scale: float = 1.0) -> nn.Mo
 
     Source: Courbariaux et al., Binarized Neural Networks, arXiv:1602.02830.
     """
-    settings: dict[str, Any] = {"act_quant": SignedBinaryActPerTensorConst}
+    settings: dict[str, Any] = {"act_quant": _BinaryAct}
     if gradient != "clipped":
         settings = {"act_quant": _SignAct, "sign_gradient_impl": with_gradient(gradient)}
     return qnn.QuantIdentity(scaling_init=scale, return_quant_tensor=True, **settings)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from bitwright.quant.brevitas_activations import (
     STATISTICS_BATCHES,
-    Int8ActPerTensorFixedPoint,
+    SignedAct,
     activation_of,
     qnn,
 )
@@ -40,7 +40,7 @@ def carried(bit_width: int) -> nn.Module:
     if bit_width == FLOAT:
         return Carried()
     return QuantCarried(
-        act_quant=Int8ActPerTensorFixedPoint,
+        act_quant=SignedAct,
         bit_width=bit_width,
         collect_stats_steps=STATISTICS_BATCHES,
         scaling_min_val=SMALLEST_SCALE,
