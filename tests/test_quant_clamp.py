@@ -74,7 +74,7 @@ def test_a_network_trains_to_the_same_weights_as_with_brevitas_own(
         steps = 30  # the scales of activations are learned from the 17th on
         for _ in range(steps):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(network(torch.randn(32, 8)), torch.randint(0, 4, (32,))).backward()
+            nn.functional.cross_entropy(network(torch.randn(32, 8)), torch.randint(0, 4, (32,))).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         assert len(calls) == 3 * steps  # the input's quantiser and both activations
         return network.state_dict()
