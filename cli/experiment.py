@@ -271,10 +271,10 @@ def _nearest(model: type[BaseModel], names: list[str], value: object) -> str:
 def shown(value: object) -> str:
     """Return a setting as a message shows it.
 
-    >>> shown(True), shown("digits"), len(shown(list(range(99))))
-    ('true', "'digits'", 60)
+    >>> shown(True), shown("digits"), shown((64, 32)), len(shown(list(range(99))))
+    ('true', "'digits'", '[64, 32]', 60)
     """
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -54,7 +54,7 @@ def test_setting_that_the_run_does_not_have_is_refused(
     [
         ("seed = 7", "seed", "1", "7"),
         ("train.epochs=3", "train.epochs", "2", "3"),
-        ("model.hidden=[8]", "model.hidden", "(128, 64, 64)", "(8,)"),
+        ("model.hidden=[8]", "model.hidden", "[128, 64, 64]", "[8]"),
         ("data.name=mnist", "data.name", "'digits'", "'mnist'"),
         ("recipe.layers.fc1.weight_bit_width=4", "recipe.layers.fc1.weight_bit_width", "3", "4"),
         ("recipe.layers.out.weight_bit_width=4", "recipe.layers.out.weight_bit_width", "left out", "4"),
@@ -100,7 +100,7 @@ def test_design_takes_part_and_period_of_all_settings_of_the_project(run: RunFol
     ("edit", "key", "has", "wanted"),
     [
         (("weight_bit_width = 1", "weight_bit_width = 4"), "recipe.weight_bit_width", "1", "4"),
-        (("[128, 64, 64]", "[128, 64]"), "model.hidden", "(128, 64, 64)", "(128, 64)"),
+        (("[128, 64, 64]", "[128, 64]"), "model.hidden", "[128, 64, 64]", "[128, 64]"),
         (('"digits"', '"mnist"'), "data.name", "'digits'", "'mnist'"),
     ],
     ids=["recipe", "model", "data"],
