@@ -219,7 +219,7 @@ def depthwise(
 ) -> None:
     """Depthwise weights of 1, 2, 4 and 8 bits: the accuracy on test of a MobileNetV2 (model.depthwise_bit_width).
 
-    What they take is the recipe's; --set model.depthwise_input_bit_width=4 gives it bits of its own.
+    What leaves the blocks has the recipe's; --set model.bottleneck_bit_width=8 gives it bits of its own.
     """
     from bitwright.cli import study_depthwise  # noqa: PLC0415
 
@@ -228,7 +228,7 @@ def depthwise(
 
 
 @study.command(cls=ManyValues)
-def depthwise_inputs(
+def bottlenecks(
     experiment: ExperimentArgument,
     epochs: Epochs = None,
     seeds: Seeds = ["1", "2", "3"],  # noqa: B006
@@ -236,11 +236,11 @@ def depthwise_inputs(
     data_dir: DataDir = None,
     runs_dir: RunsDir = Path("runs"),
 ) -> None:
-    """Inputs of depthwise layers of 1, 2, 4 and 8 bits: the accuracy on test (model.depthwise_input_bit_width)."""
+    """What leaves MobileNetV2's blocks in 1, 2, 4 and 8 bits: the accuracy on test (model.bottleneck_bit_width)."""
     from bitwright.cli import study_depthwise  # noqa: PLC0415
 
-    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_depthwise.INPUTS, epochs, seeds)
-    study_depthwise.depthwise_inputs(*opened, experiment)
+    opened = _experiment(experiment, runs_dir, data_dir, overrides, study_depthwise.BOTTLENECKS, epochs, seeds)
+    study_depthwise.bottlenecks(*opened, experiment)
 
 
 def _experiment(

@@ -1,10 +1,10 @@
-"""`bitwright study depthwise` and `depthwise-inputs`: what keeps depthwise layers of few bits alive."""
+"""`bitwright study depthwise` and `bottlenecks`: what keeps networks with depthwise layers of few bits alive."""
 
 from pathlib import Path
 
 from bitwright.cli.study_training import TrainingPlan, TrainingSource, compare
 
-WEIGHTS, INPUTS = "model.depthwise_bit_width", "model.depthwise_input_bit_width"
+WEIGHTS, BOTTLENECKS = "model.depthwise_bit_width", "model.bottleneck_bit_width"
 """The keys that the studies vary."""
 
 WIDTHS = ("1", "2", "4", "8")
@@ -26,8 +26,8 @@ def depthwise(source: TrainingSource, plan: TrainingPlan, given: Path) -> None:
     compare(source, plan, "depthwise", WEIGHTS, WIDTHS)
 
 
-def depthwise_inputs(source: TrainingSource, plan: TrainingPlan, given: Path) -> None:
-    """Train with inputs of depthwise layers of each width.
+def bottlenecks(source: TrainingSource, plan: TrainingPlan, given: Path) -> None:
+    """Train with each width of what leaves the blocks.
 
     Args:
         source: The experiment.
@@ -39,7 +39,7 @@ def depthwise_inputs(source: TrainingSource, plan: TrainingPlan, given: Path) ->
         OSError: If a file cannot be read or written.
     """
     _check(source, given)
-    compare(source, plan, "depthwise_inputs", INPUTS, WIDTHS)
+    compare(source, plan, "bottlenecks", BOTTLENECKS, WIDTHS)
 
 
 def _check(source: TrainingSource, given: Path) -> None:

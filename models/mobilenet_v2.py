@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.brevitas_layers import activation_of, conv2d, dense, input_quantizer
-from bitwright.quant.carried import added, carried, signed_activation_of
+from bitwright.quant.carried import added, averaged_signs, carried, signed_activation_of
 from bitwright.quant.recipe import FLOAT, Position, Recipe
 
 FIRST, LAST = 32, 1280
@@ -35,9 +35,9 @@ class MobileNetV2(nn.Module):
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
         settings: Gives ``channel_multiplier``, ``shortcut``, ``shortcut_bit_width``, ``depthwise_bit_width`` and
-            ``depthwise_input_bit_width`` (of the depthwise weights and of what they take from an expansion, where the
-            recipe does not name the layers), and ``batch_norm``: whether one stands behind each
-            convolution. Then the convolutions have no bias.
+            ``bottleneck_bit_width`` (of the depthwise weights and of what leaves a block, where the recipe does not
+            name the layers), and ``batch_norm``: whether one stands behind each convolution. Then the convolutions
+            have no bias.
 
     Raises:
         ValueError: If the image is smaller than 8x8.
@@ -72,12 +72,14 @@ class MobileNetV2(nn.Module):
                 self._add_block(block, inputs, outputs, expansion, stride)
                 if stride == 1 and inputs == outputs and len(self.blocks) > 1:
                     setattr(self, f"{block}_join", carried(sums) if settings.shortcut == "quantized" else nn.Identity())
-                setattr(self, f"{block}_act", signed_activation_of(recipe.layer(f"{block}_project", "middle")))
+                setattr(self, f"{block}_act", signed_activation_of(self._bottleneck(f"{block}_project")))
                 inputs = outputs
         features = settings.channels(LAST)
         self._add_convolution("last", inputs, features, 1)
-        self.last_act = activation_of(recipe.layer("last", "middle"))
-        self.pool, self.average = nn.AvgPool2d((height, width)), carried(sums)
+        last = recipe.layer("last", "middle")
+        self.last_act = activation_of(last)
+        one_bit = last.activation_bit_width == 1
+        self.pool, self.average = nn.AvgPool2d((height, width)), averaged_signs(sums) if one_bit else carried(sums)
         self.flatten = nn.Flatten()
         out = recipe.layer("out", "last")
         one_bit = out.weight_bit_width == 1
@@ -104,15 +106,15 @@ class MobileNetV2(nn.Module):
         wide = inputs * expansion
         if expansion > 1:
             self._add_convolution(f"{block}_expand", inputs, wide, 1)
-            setattr(self, f"{block}_expand_act", activation_of(self._expansion(f"{block}_expand")))
+            setattr(self, f"{block}_expand_act", activation_of(self.recipe.layer(f"{block}_expand", "middle")))
         self._add_convolution(f"{block}_depthwise", wide, wide, 3, stride=stride, depthwise=True)
         setattr(self, f"{block}_depthwise_act", activation_of(self.recipe.layer(f"{block}_depthwise", "middle")))
         self._add_convolution(f"{block}_project", wide, outputs, 1)
 
-    def _expansion(self, name: str) -> Recipe:
-        """Return the recipe of a convolution before a depthwise one."""
+    def _bottleneck(self, name: str) -> Recipe:
+        """Return the recipe of a convolution whose outputs leave a block."""
         layer, own = self.recipe.layer(name, "middle"), self.recipe.layers.get(name)
-        bits = self.settings.depthwise_input_bit_width
+        bits = self.settings.bottleneck_bit_width
         if bits is None or self.recipe.is_float or (own is not None and own.activation_bit_width is not None):
             return layer
         return layer.model_copy(update={"activation_bit_width": bits})

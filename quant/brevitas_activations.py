@@ -76,15 +76,29 @@ def input_quantizer(recipe: Recipe, lowest: float, highest: float) -> nn.Module:
         return nn.Identity()
     if recipe.input_bit_width == 1:
         return sign()
-    signed = lowest < 0
-    base = SignedAct if signed else _UnsignedAct
+    largest = 2.0 ** math.ceil(math.log2(max(-lowest, highest)))
+    return constant(recipe.input_bit_width, largest, signed=lowest < 0)
+
+
+def constant(bit_width: int, largest: float, *, signed: bool) -> nn.Module:
+    """Return a quantiser of any shape whose scale training does not change.
+
+    Args:
+        bit_width: 2 to 16, sign included.
+        largest: Magnitude up to which values do not saturate, but for the last step; a power of two.
+        signed: Whether it takes negative values.
+
+    >>> import torch
+    >>> constant(4, 2.0, signed=True)(torch.tensor([-9.0, 0.3, 9.0])).value.tolist()
+    [-2.0, 0.25, 1.75]
+    """
     return qnn.QuantIdentity(
-        act_quant=base,
-        bit_width=recipe.input_bit_width,
+        act_quant=SignedAct if signed else _UnsignedAct,
+        bit_width=bit_width,
         scaling_impl_type="const",
         restrict_scaling_type=RestrictValueType.POWER_OF_TWO,
         # Brevitas divides this by 2 to the magnitude bits: the scale is a power of two because this is one
-        scaling_init=2.0 ** math.ceil(math.log2(max(-lowest, highest))),
+        scaling_init=largest,
         return_quant_tensor=True,
     )
 

@@ -8,6 +8,7 @@ from bitwright.quant.brevitas_activations import (
     STATISTICS_BATCHES,
     SignedAct,
     activation_of,
+    constant,
     qnn,
 )
 from bitwright.quant.quantizer_scale import SMALLEST_SCALE
@@ -46,6 +47,22 @@ def carried(bit_width: int) -> nn.Module:
         scaling_min_val=SMALLEST_SCALE,
         return_quant_tensor=True,
     )
+
+
+def averaged_signs(bit_width: int) -> nn.Module:
+    """Return a quantiser of averages of +1 and -1, of any shape, on a constant scale.
+
+    Its range is from -2 to 2, so that no average saturates. Where each is over one pixel, all are +1 or -1, and a scale
+    that training learns can come to hold none of them: no gradient passes any more, and the network before it is dead.
+
+    Args:
+        bit_width: 2 to 16, sign included.
+
+    >>> import torch
+    >>> averaged_signs(8)(torch.tensor([-1.0, 0.125, 1.0])).value.tolist()
+    [-1.0, 0.125, 1.0]
+    """
+    return constant(bit_width, 2.0, signed=True)
 
 
 def signed_activation_of(layer: Recipe) -> nn.Module:

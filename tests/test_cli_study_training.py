@@ -93,7 +93,7 @@ def test_points_are_what_train_gives_and_are_kept(tmp_path: Path, bitwright: Bit
         ("binary-scales", "recipe.binary_weight_scale", get_args(BinaryScale), BINARY),
         ("orders", "model.order", get_args(Order), BINARY),
         ("depthwise", "model.depthwise_bit_width", ("1", "2", "4", "8"), MOBILE),
-        ("depthwise-inputs", "model.depthwise_input_bit_width", ("1", "2", "4", "8"), MOBILE),
+        ("bottlenecks", "model.bottleneck_bit_width", ("1", "2", "4", "8"), MOBILE),
     ],
 )
 def test_study_varies_one_setting_and_the_seed(
@@ -183,7 +183,7 @@ def test_interrupted_study_goes_on(
         ),
         (
             (
-                "depthwise-inputs",
+                "bottlenecks",
                 "digits_mobilenet_v2_w1a1.toml",
                 "--set",
                 "recipe.weight_bit_width=32",

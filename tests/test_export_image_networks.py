@@ -98,6 +98,13 @@ def test_binary_network_with_depthwise_weights_of_more_bits_is_exact(bits: int, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bits", [2, 8])
+def test_binary_network_with_bottlenecks_of_more_bits_is_exact(bits: int, tmp_path: Path) -> None:
+    verdict = examined(small("mobilenet_v2", bottleneck_bit_width=bits), RECIPES["binary"], tmp_path)
+    assert (verdict.result, verdict.undecided, verdict.detail) == ("equal", False, "")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "recipe"), SIMULATED)
 def test_c_simulation_is_exact(kind: str, recipe: str, tmp_path: Path) -> None:
     verdict = examined(small(kind), RECIPES[recipe], tmp_path, side=8, target=Target(io_type="io_stream"))

@@ -12,6 +12,7 @@ from bitwright.models.network import build, unactivated_layers
 from bitwright.models.settings import Kind, ModelSettings
 from bitwright.quant.carried import Carried, QuantCarried
 from bitwright.quant.recipe import LayerRecipe, Recipe
+from bitwright.quant.values import values
 
 FLOAT, FIXED = Recipe.floating(), Recipe(weight_bit_width=4, activation_bit_width=4)
 BINARY = Recipe(weight_bit_width=1, activation_bit_width=1)
@@ -150,12 +151,23 @@ def test_depthwise_weights_have_their_own_width_unless_the_recipe_names_the_laye
 
 
 @pytest.mark.usefixtures("few_blocks")
-def test_inputs_of_depthwise_layers_have_bits_of_their_own_but_where_the_recipe_names_them() -> None:
-    recipe = BINARY.model_copy(update={"layers": {"block2_expand": LayerRecipe(activation_bit_width=3)}})
-    network = made("mobilenet_v2", recipe, depthwise_input_bit_width=4, channel_multiplier=0.125)
-    names = ("block1_expand", "block2_expand", "block2_depthwise")
+def test_what_leaves_a_block_has_bits_of_its_own_but_where_the_recipe_names_it() -> None:
+    recipe = BINARY.model_copy(update={"layers": {"block2_project": LayerRecipe(activation_bit_width=3)}})
+    network = made("mobilenet_v2", recipe, bottleneck_bit_width=4, channel_multiplier=0.125)
+    names = ("block1", "block2", "block2_expand", "block2_depthwise")
     widths = {name: int(getattr(network, f"{name}_act").act_quant.bit_width()) for name in names}
-    assert widths == {"block1_expand": 4, "block2_expand": 3, "block2_depthwise": 1}
+    assert widths == {"block1": 4, "block2": 3, "block2_expand": 1, "block2_depthwise": 1}
+
+
+@pytest.mark.usefixtures("few_blocks")
+def test_gradient_passes_averages_of_signs_over_one_pixel() -> None:
+    """A scale that training learns would begin with +1 saturated, and fall until -1 is, too."""
+    network: Any = build(ModelSettings(kind="mobilenet_v2", channel_multiplier=0.125), BINARY, (3, 8, 8), 10).train()
+    assert not list(network.average.parameters())
+    signs = torch.tensor([[-1.0, 1.0]], requires_grad=True)
+    values(network.average(signs)).sum().backward()  # type: ignore[no-untyped-call]
+    assert signs.grad is not None
+    assert signs.grad.tolist() == [[1.0, 1.0]]
 
 
 @pytest.mark.usefixtures("few_blocks")
