@@ -41,7 +41,8 @@ class Processes:
     def start(self, trials: int, seconds: float = 0.05) -> subprocess.Popen[str]:
         """Start one, which scores a recipe in so many seconds."""
         command = [sys.executable, "-W", "error", __file__, self.storage, str(trials), str(seconds), str(self.log)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        own = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # which PYTHONSAFEPATH leaves out
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=own)
 
     def scored(self) -> list[str]:
         """The recipes of which scoring began."""
