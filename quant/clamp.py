@@ -40,9 +40,10 @@ def _next(value: float, towards: float, dtype: torch.dtype) -> float:
 
 
 class Clamp(nn.Module):
-    """What Brevitas calls a ``tensor_clamp_impl``, for bounds that training does not learn.
+    """What Brevitas calls a ``tensor_clamp_impl``.
 
-    It holds no parameters and no buffers: checkpoints are the same with it and without.
+    On other devices than CPUs, for a bound a channel, and for bounds that training learns, it is Brevitas' own. It holds
+    no parameters and no buffers: checkpoints are the same with it and without.
 
     >>> x = torch.tensor([-3.0, -2.0, 0.5, 3.0], requires_grad=True)
     >>> y = Clamp()(x, torch.tensor(-2.0), torch.tensor(1.0))
@@ -59,7 +60,8 @@ class Clamp(nn.Module):
 
     def forward(self, x: Tensor, min_val: Tensor, max_val: Tensor) -> Tensor:
         """Return ``x``, of any shape and on any device, clamped."""
-        if x.device.type != "cpu" or min_val.numel() != 1 or max_val.numel() != 1:
+        constant = not (min_val.requires_grad or max_val.requires_grad)
+        if not constant or x.device.type != "cpu" or min_val.numel() != 1 or max_val.numel() != 1:
             return tensor_clamp(x, min_val, max_val)  # type: ignore[no-any-return]
         y = _Clamp.apply(x, min_val.item(), max_val.item())  # type: ignore[no-untyped-call]
         assert isinstance(y, Tensor)

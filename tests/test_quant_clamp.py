@@ -55,6 +55,12 @@ def test_bounds_of_each_channel_are_brevitas_own() -> None:
     assert torch.equal(ours[1], brevitas[1])
 
 
+def test_bounds_that_training_learns_have_their_gradient() -> None:
+    most = torch.tensor(1.0, requires_grad=True)
+    (gradient,) = torch.autograd.grad(Clamp()(torch.tensor([0.5, 2.0, 3.0]), torch.tensor(0.0), most).sum(), most)
+    assert float(gradient) == 2
+
+
 @pytest.mark.parametrize("bit_width", [1, 2])
 def test_a_network_trains_to_the_same_weights_as_with_brevitas_own(
     bit_width: int, monkeypatch: pytest.MonkeyPatch
