@@ -42,8 +42,8 @@ def _next(value: float, towards: float, dtype: torch.dtype) -> float:
 class Clamp(nn.Module):
     """What Brevitas calls a ``tensor_clamp_impl``.
 
-    On other devices than CPUs, for a bound a channel, and for bounds that training learns, it is Brevitas' own. It holds
-    no parameters and no buffers: checkpoints are the same with it and without.
+    On other devices than CPUs, for a bound a channel, and for bounds that training learns, it is Brevitas' own. It
+    holds no parameters and no buffers: checkpoints are the same with it and without.
 
     >>> x = torch.tensor([-3.0, -2.0, 0.5, 3.0], requires_grad=True)
     >>> y = Clamp()(x, torch.tensor(-2.0), torch.tensor(1.0))
