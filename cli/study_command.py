@@ -219,7 +219,8 @@ def depthwise(
 ) -> None:
     """Depthwise weights of 1, 2, 4 and 8 bits: the accuracy on test of a MobileNetV2 (model.depthwise_bit_width).
 
-    What leaves the blocks has the recipe's; --set model.bottleneck_bit_width=8 gives it bits of its own.
+    All activations have the bits of the experiment; --set model.depthwise_input_bit_width=4 and
+    --set model.bottleneck_bit_width=8 give what depthwise layers take and what leaves the blocks their own.
     """
     from bitwright.cli import study_depthwise  # noqa: PLC0415
 

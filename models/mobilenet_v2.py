@@ -34,10 +34,10 @@ class MobileNetV2(nn.Module):
         image: Channels, height and width of the input.
         classes: Scores.
         recipe: Widths of input, weights and activations; float, fixed point and binary are the same network.
-        settings: Gives ``channel_multiplier``, ``shortcut``, ``shortcut_bit_width``, ``depthwise_bit_width`` and
-            ``bottleneck_bit_width`` (of the depthwise weights and of what leaves a block, where the recipe does not
-            name the layers), and ``batch_norm``: whether one stands behind each convolution. Then the convolutions
-            have no bias.
+        settings: Gives ``channel_multiplier``, ``shortcut``, ``shortcut_bit_width``, ``depthwise_bit_width``,
+            ``depthwise_input_bit_width`` and ``bottleneck_bit_width`` (of the depthwise weights, of what they take from
+            an expansion and of what leaves a block, where the recipe does not name the layers), and ``batch_norm``:
+            whether one stands behind each convolution. Then the convolutions have no bias.
 
     Raises:
         ValueError: If the image is smaller than 8x8.
@@ -72,14 +72,18 @@ class MobileNetV2(nn.Module):
                 self._add_block(block, inputs, outputs, expansion, stride)
                 if stride == 1 and inputs == outputs and len(self.blocks) > 1:
                     setattr(self, f"{block}_join", carried(sums) if settings.shortcut == "quantized" else nn.Identity())
-                setattr(self, f"{block}_act", signed_activation_of(self._bottleneck(f"{block}_project")))
+                setattr(
+                    self,
+                    f"{block}_act",
+                    signed_activation_of(self._own(f"{block}_project", settings.bottleneck_bit_width)),
+                )
                 inputs = outputs
         features = settings.channels(LAST)
         self._add_convolution("last", inputs, features, 1)
         last = recipe.layer("last", "middle")
         self.last_act = activation_of(last)
-        one_bit = last.activation_bit_width == 1
-        self.pool, self.average = nn.AvgPool2d((height, width)), averaged_signs(sums) if one_bit else carried(sums)
+        self.pool = nn.AvgPool2d((height, width))
+        self.average = averaged_signs(sums) if last.activation_bit_width == 1 else carried(sums)
         self.flatten = nn.Flatten()
         out = recipe.layer("out", "last")
         one_bit = out.weight_bit_width == 1
@@ -106,15 +110,18 @@ class MobileNetV2(nn.Module):
         wide = inputs * expansion
         if expansion > 1:
             self._add_convolution(f"{block}_expand", inputs, wide, 1)
-            setattr(self, f"{block}_expand_act", activation_of(self.recipe.layer(f"{block}_expand", "middle")))
+            setattr(
+                self,
+                f"{block}_expand_act",
+                activation_of(self._own(f"{block}_expand", self.settings.depthwise_input_bit_width)),
+            )
         self._add_convolution(f"{block}_depthwise", wide, wide, 3, stride=stride, depthwise=True)
         setattr(self, f"{block}_depthwise_act", activation_of(self.recipe.layer(f"{block}_depthwise", "middle")))
         self._add_convolution(f"{block}_project", wide, outputs, 1)
 
-    def _bottleneck(self, name: str) -> Recipe:
-        """Return the recipe of a convolution whose outputs leave a block."""
+    def _own(self, name: str, bits: int | None) -> Recipe:
+        """Return the recipe of a convolution whose activation has so many bits, if any, unless the recipe says more."""
         layer, own = self.recipe.layer(name, "middle"), self.recipe.layers.get(name)
-        bits = self.settings.bottleneck_bit_width
         if bits is None or self.recipe.is_float or (own is not None and own.activation_bit_width is not None):
             return layer
         return layer.model_copy(update={"activation_bit_width": bits})

@@ -138,11 +138,15 @@ class ModelSettings(BaseModel):
         description="Bits of MobileNetV2's depthwise weights, where [recipe.layers] does not name the layer and the "
         "recipe is not float; those of the recipe, if left out.",
     )
+    depthwise_input_bit_width: Annotated[int, Field(ge=1, le=16)] | None = Field(
+        None,
+        description="Bits of the activations that MobileNetV2's depthwise convolutions take from the expansion before "
+        "them, where [recipe.layers] does not name it and the recipe is not float; those of the recipe, if left out.",
+    )
     bottleneck_bit_width: Annotated[int, Field(ge=1, le=16)] | None = Field(
         None,
-        description="Bits of the activations that leave MobileNetV2's blocks, where there are few channels, where "
-        "[recipe.layers] does not name the block's projection and the recipe is not float; those of the recipe, if "
-        "left out.",
+        description="Bits of the activations that leave MobileNetV2's blocks, its narrowest places, unless "
+        "[recipe.layers] names the block's projection or the recipe is float; those of the recipe, if left out.",
     )
     widths: Mapping[str, Annotated[int, Field(gt=0, le=65536)]] = Field(
         {},

@@ -155,6 +155,35 @@ def test_tensors_without_settings_are_refused(path: Path, tensors: dict[str, Ten
     refused(path, NOT_OURS)
 
 
+MODEL_KEYS = (
+    "kind hidden channel_multiplier batch_norm order shortcut shortcut_bit_width depthwise_bit_width "
+    "depthwise_input_bit_width bottleneck_bit_width widths tensor_train_rank tensor_train_least tensor_train_cores "
+    "tensor_train_bit_width"
+)
+RECIPE_KEYS = (
+    "weight_bit_width activation_bit_width input_bit_width first_weight_bit_width first_activation_bit_width "
+    "last_weight_bit_width bias_bit_width weight_scale weight_scale_from accumulator_bit_width sign_gradient "
+    "binary_weight_scale layers"
+)
+
+
+@pytest.mark.parametrize(("settings", "written"), [(ModelSettings, MODEL_KEYS), (Recipe, RECIPE_KEYS)])
+def test_every_key_that_a_checkpoint_may_hold_is_still_one(
+    settings: type[ModelSettings | Recipe], written: str
+) -> None:
+    """A checkpoint holds all keys, also those left out: without one of them, no network of before could be read."""
+    assert set(written.split()) <= set(settings.model_fields)
+
+
+def test_checkpoint_with_a_learned_scale_for_the_average_of_signs_is_refused(path: Path) -> None:
+    """As binary MobileNetV2 was trained before the scale was constant."""
+    binary = Recipe(weight_bit_width=1, activation_bit_width=1)
+    description = replace(SMALL, model=ModelSettings(kind="mobilenet_v2", channel_multiplier=0.125), recipe=binary)
+    name = f"average.act_quant.fused_activation_quant_proxy.tensor_quant{SCALE}"
+    rewrite(path, {**trained(description).state_dict(), name: torch.tensor(0.0)}, description)
+    refused(path, f"checkpoint must be of the same network, not one with {name}; train it again")
+
+
 def test_settings_that_cannot_be_are_refused(path: Path, tensors: dict[str, Tensor]) -> None:
     save_file(tensors, path, metadata={"model": "{}", "recipe": "{}", "input_shape": "7", "classes": "10"})
     refused(path, NOT_OURS)

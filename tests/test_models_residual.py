@@ -151,6 +151,15 @@ def test_depthwise_weights_have_their_own_width_unless_the_recipe_names_the_laye
 
 
 @pytest.mark.usefixtures("few_blocks")
+def test_inputs_of_depthwise_layers_have_bits_of_their_own_but_where_the_recipe_names_them() -> None:
+    recipe = BINARY.model_copy(update={"layers": {"block2_expand": LayerRecipe(activation_bit_width=3)}})
+    network = made("mobilenet_v2", recipe, depthwise_input_bit_width=4, channel_multiplier=0.125)
+    names = ("block1_expand", "block2_expand", "block2_depthwise")
+    widths = {name: int(getattr(network, f"{name}_act").act_quant.bit_width()) for name in names}
+    assert widths == {"block1_expand": 4, "block2_expand": 3, "block2_depthwise": 1}
+
+
+@pytest.mark.usefixtures("few_blocks")
 def test_what_leaves_a_block_has_bits_of_its_own_but_where_the_recipe_names_it() -> None:
     recipe = BINARY.model_copy(update={"layers": {"block2_project": LayerRecipe(activation_bit_width=3)}})
     network = made("mobilenet_v2", recipe, bottleneck_bit_width=4, channel_multiplier=0.125)
