@@ -87,9 +87,12 @@ class Classifier(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Return the loss of one batch ``(B, ...), (B,)``."""
         inputs, labels = batch
+        short = self.settings.precision == "bfloat16"
         if inputs.dim() == 4:
             inputs = self._augmented(inputs)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
+            if short:  # convolutions of bfloat16 are faster where the channels of a pixel lie side by side
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=short):
             scores = values(self.network(inputs))
         scores = scores.float()
         loss = self.loss(scores, self.wanted(inputs, labels), self.settings.label_smoothing)
