@@ -14,7 +14,6 @@ from bitwright.cli.benchmark_accuracy_page import ROWS, curves_of, page, rows_of
 from bitwright.cli.benchmark_arguments import Parser, a_seed, ends_in_one_line, one_of
 from bitwright.cli.benchmark_origins import prepared
 from bitwright.cli.compare_facts import RunFacts, facts
-from bitwright.cli.compare_speed import processor
 from bitwright.cli.console import note
 from bitwright.cli.experiment import changed, read
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, write_text
@@ -23,6 +22,7 @@ from bitwright.cli.stage_hls import hls
 from bitwright.cli.stage_train import train
 from bitwright.cli.versions import installed
 from bitwright.models.dataset import data_folder
+from bitwright.models.hardware import processor
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "accuracy.md"

@@ -12,12 +12,13 @@ from bitwright.cli.compare_groups import groups
 from bitwright.cli.compare_page import html_text
 from bitwright.cli.compare_rows import rows
 from bitwright.cli.compare_sheets import markdown_text, show
-from bitwright.cli.compare_speed import Speed, cores, processor, speed
+from bitwright.cli.compare_speed import Speed, speed
 from bitwright.cli.console import error_line, note, out, progress_bar
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.report_sheet import clean
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, check_writable, write_text
 from bitwright.cli.versions import installed
+from bitwright.models.hardware import cores, processor
 
 BUSY = 0.5
 """Load of each core over the minute before, above which several threads wait for each other: speeds are chance."""
@@ -119,6 +120,13 @@ def _check_target(form: str, target: Path | None) -> None:
         raise ValueError("--out: format must be csv, md, json or html, not table; add --format html")
     if target.is_dir():
         raise IsADirectoryError(f"--out: file must be one that can be written, not the folder {target}; name a file")
+    run = next((folder for folder in target.resolve().parents if (folder / EXPERIMENT).is_file()), None)
+    if run is not None:
+        raise ValueError(f"--out: file must lie outside the folders of runs, not be {target}; name one beside {run}")
+    if target.exists() and target.suffix != f".{form}":
+        raise FileExistsError(
+            f"--out: file that is written over must end in .{form}, not be {target}; name another, or delete it first"
+        )
     check_writable("--out", target)
 
 

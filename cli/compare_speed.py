@@ -1,7 +1,6 @@
 """How fast a network runs on this machine's CPU: float32 and int8 in PyTorch, and the integer program."""
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,21 +57,6 @@ class Speed:
     program: float | None
     int8_dynamic_of_float32: float
     program_of_float32: float | None
-
-
-def processor() -> str:
-    """Return the name of the CPU, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
-def cores() -> int:
-    """Return how many cores the machine has."""
-    return os.cpu_count() or 1
 
 
 def speed(facts: RunFacts, images: int, threads: int, data_dir: Path | None) -> Speed:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from bitwright.hls.target import Target
 from bitwright.models.autoencoder_settings import check_training, with_own_training
-from bitwright.models.settings import IMAGE_SIDES, DataSettings, ModelSettings, TrainSettings
+from bitwright.models.settings import IMAGE_SIDES, DataSettings, Kind, ModelSettings, TrainSettings
 from bitwright.quant.recipe import Recipe
 
 SIDES = {"digits": 8, "mnist": 28, "fashion-mnist": 28, "cifar10": 32}
@@ -49,9 +49,11 @@ class Experiment(BaseModel):
         sides = IMAGE_SIDES.get(self.model.kind, ())
         images = [name for name, side in SIDES.items() if side in sides]
         if images and self.data.name not in images:
+            side = SIDES.get(self.data.name)
+            fitting = [kind for kind in get_args(Kind) if kind not in IMAGE_SIDES or side in IMAGE_SIDES[kind]]
             raise ValueError(
-                f"model.kind: value must be 'mlp' for data.name = {self.data.name!r}, not {self.model.kind!r}; "
-                f"{self.model.kind} takes {', '.join(images)}"
+                f"model.kind: value must be one of {', '.join(fitting)} for data.name = {self.data.name!r}, not "
+                f"{self.model.kind!r}; {self.model.kind} takes {', '.join(images)}"
             )
         if not self.model.batch_norm and 1 in self.recipe.widths().values():
             raise ValueError(

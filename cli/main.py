@@ -63,11 +63,13 @@ def train(
     Writes checkpoint.safetensors (the best epoch), metrics.json and the page report.html into the run's folder.
     Interrupted or killed, it goes on after the last whole epoch when called again, and ends with the same weights.
     """
-    from bitwright.cli import stage_train  # noqa: PLC0415 - each command imports what it alone needs
+    # each command imports what it alone needs
+    from bitwright.cli import stage_train  # noqa: PLC0415
+    from bitwright.cli.processes import is_first_process  # noqa: PLC0415
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
     stage_train.train(settings, run, data_dir)
-    if stage_train.IS_FIRST_PROCESS:
+    if is_first_process(settings.train):
         write_and_say(run)
 
 

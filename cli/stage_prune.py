@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bitwright.cli.console import err, note
 from bitwright.cli.experiment import Experiment, changed, named, override_key
+from bitwright.cli.processes import is_first_process
 from bitwright.cli.prune_figures import figures, show
 from bitwright.cli.run_folder import PRUNING, RunFolder, digest, write_text
 from bitwright.cli.stage_calibrate import FloatRun, read_float, use_threads
-from bitwright.cli.stage_train import (
-    IS_FIRST_PROCESS,
-    set_aside,
-    store_experiment,
-    train,
-    training_finished,
-    training_key,
-)
+from bitwright.cli.stage_train import set_aside, store_experiment, train, training_finished, training_key
 from bitwright.cli.versions import installed
 from bitwright.models.pruning_settings import PruningSettings
 
@@ -64,7 +58,7 @@ def prune(
     start, report = run.path / START, run.path / PRUNING
     parts = (repr(settings), experiment.data.model_dump_json(), experiment.hls.model_dump_json(), str(installed()))
     key = digest(original.checkpoint, *parts)
-    if IS_FIRST_PROCESS:
+    if is_first_process(experiment.train):
         run.lock()
         if run.is_current("prune", key, unchanged=[start, report]):
             note(f"prune: {start} is up to date")
@@ -80,7 +74,7 @@ def prune(
         training = experiment.train.model_copy(update={"start_from": str(start), "keep_zeros": zeros})
         experiment = experiment.model_copy(update={"train": training})
         train(experiment, run, data_dir)
-    if IS_FIRST_PROCESS:
+    if is_first_process(experiment.train):
         result = digest(run.checkpoint)
         if run.stamp_value("prune", "result") != result:
             _measure(experiment, run, data_dir, trained=epochs != 0)

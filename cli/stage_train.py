@@ -1,6 +1,5 @@
 """The stage `train`: from an experiment to a checkpoint."""
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -9,13 +8,13 @@ import numpy as np
 import tomli_w
 
 from bitwright.cli.console import err, note
-from bitwright.cli.experiment import Experiment
+from bitwright.cli.experiment import Experiment, read
+from bitwright.cli.processes import check_processes, is_first_process, wait_for_first
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
+from bitwright.cli.settings_without_effect import check_effect
 from bitwright.cli.versions import installed
 
 KEY = "training/key"
-IS_FIRST_PROCESS = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
-"""Lightning starts this whole command once more for every further device, with these variables set."""
 
 
 def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None:
@@ -24,11 +23,12 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     A finished training of other settings in the same folder is kept, under ``previous/``.
 
     Raises:
-        ValueError: If data or network are refused, or the training diverges.
+        ValueError: If data, network or processes are refused, or the training diverges.
         OSError: If the folder cannot be written, or the data cannot be had.
     """
     run.check_place()
-    if IS_FIRST_PROCESS:
+    first = is_first_process(experiment.train)
+    if first:
         run.lock()
     key = training_key(experiment, run)
     finished = [run.checkpoint, run.metrics]
@@ -40,6 +40,8 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         store_experiment(experiment, run)  # its other sections may have changed
         note(f"train: {run.checkpoint} is up to date")
         return
+    check_processes(experiment.train)
+    check_effect(experiment)
     started = time.monotonic()
     # torch and Lightning take seconds to import: not before it is clear that they are needed
     from bitwright.models import dataset  # noqa: PLC0415
@@ -55,20 +57,25 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     )
     network = description.build()  # what cannot be built, or started from, is refused before anything is set aside
     if experiment.train.start_from:
-        start_from(Path(experiment.train.start_from), network)
+        anew = start_from(Path(experiment.train.start_from), network)
+        if anew and first:
+            note(f"train: weights that {experiment.train.start_from} does not have begin anew: {', '.join(anew)}")
     if experiment.train.keep_zeros:
         zeros_of(Path(experiment.train.start_from), network)
     if experiment.train.teacher:
         load_teacher(experiment.train, description)
+        _check_teacher_data(experiment)
     run.create()
-    if IS_FIRST_PROCESS:
+    if first:
         run.lock()
         set_aside(run, key)
         store_experiment(experiment, run)
+    else:
+        wait_for_first(run.path / KEY, key)
     metrics = fit(
         description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note
     )
-    if not IS_FIRST_PROCESS:
+    if not first:
         return
     # Imported late for the same reason
     from bitwright.export.torch_level import run_torch  # noqa: PLC0415
@@ -140,6 +147,21 @@ def _origin(key: str, named: str, run: RunFolder) -> str:
             f"train.{key}: checkpoint must be an existing file, not {named!r}; train that network first"
         )
     return known
+
+
+def _check_teacher_data(experiment: Experiment) -> None:
+    """Refuse a teacher whose run says that it learned from other data; one that lies in no run says nothing.
+
+    Raises:
+        ValueError: Naming both.
+    """
+    told = Path(experiment.train.teacher).parent / EXPERIMENT
+    theirs = read(told).data.name if told.is_file() else experiment.data.name
+    if theirs != experiment.data.name:
+        raise ValueError(
+            f"train.teacher: network must have learned from data.name = {experiment.data.name!r} as this one, not from "
+            f"{theirs!r}; name the checkpoint of another run"
+        )
 
 
 def store_experiment(experiment: Experiment, run: RunFolder) -> None:

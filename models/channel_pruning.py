@@ -75,7 +75,8 @@ def prune_channels(
     if description.model.kind not in CHAINS:
         raise ValueError(
             f"model.kind: value must be one of {', '.join(CHAINS)} to lose channels, not {description.model.kind!r}; "
-            "take --structure weights"
+            "train it with a smaller model.channel_multiplier"
+            + ("" if any(map(is_binary, layers(network).values())) else ", or take --structure weights")
         )
     if description.model.tensor_train_rank:
         raise ValueError(

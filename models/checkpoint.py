@@ -98,7 +98,7 @@ def load(
     return network.eval(), description
 
 
-def start_from(path: Path, network: nn.Module) -> int:
+def start_from(path: Path, network: nn.Module) -> tuple[str, ...]:
     """Copy the weights of another network into this one, where both have one of the same name and shape.
 
     Args:
@@ -106,7 +106,7 @@ def start_from(path: Path, network: nn.Module) -> int:
         network: Changed in place.
 
     Returns:
-        How many tensors were copied.
+        Names of the weights that the file does not have: they are as they were.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -127,7 +127,7 @@ def start_from(path: Path, network: nn.Module) -> int:
         network.load_state_dict(fitting | scales, strict=False)
     except RuntimeError:  # one scale a tensor here, one a channel there
         network.load_state_dict(fitting, strict=False)
-    return len(fitting)
+    return tuple(name for name, value in own.items() if value.dim() >= 2 and name not in fitting)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

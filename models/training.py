@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import pickle
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from bitwright.models.classifier import Classifier
 from bitwright.models.dataset import DataSet
 from bitwright.models.distillation import load_teacher
 from bitwright.models.figure import figure_of
+from bitwright.models.hardware import trained_on, versions
 from bitwright.models.pruning import zeros_of
 from bitwright.models.reconstruction import Reconstruction
 from bitwright.models.settings import TrainSettings
@@ -55,7 +55,8 @@ def train(
 
     Returns:
         What stands in ``metrics.json``: ``best_epoch``, ``validation_accuracy`` (of an autoencoder
-        ``validation_mean_squared_error``), ``epochs``, ``history``, ``seconds``.
+        ``validation_mean_squared_error``), ``epochs``, ``history``, ``seconds`` (of all starts together), and the
+        ``hardware`` and ``versions`` of the last start.
 
     Raises:
         ValueError: If the loss is not one of this network's, or ceases to be finite, the state to resume from cannot be
@@ -64,7 +65,6 @@ def train(
         OSError: If the folder cannot be written.
     """
     check_training(description.model, settings)
-    started = time.monotonic()
     L.seed_everything(seed, verbose=False)
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -90,6 +90,7 @@ def train(
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.nodes,
+            strategy=_strategy(settings),
             callbacks=callbacks,
             logger=_logger(settings, state),
             enable_progress_bar=report is None,
@@ -111,7 +112,9 @@ def train(
         "epochs": len(best.history),
         "best_epoch": best.epoch,
         **({"validation_accuracy": best.accuracy} if of_classes else {"validation_mean_squared_error": best.loss}),
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(resume.seconds, 1),
+        "hardware": trained_on(trainer.strategy.root_device.type, trainer.world_size, torch.get_num_threads()),
+        "versions": versions(),
         "history": best.history,
     }
     if trainer.is_global_zero:
@@ -120,6 +123,12 @@ def train(
         partial.replace(folder / "metrics.json")
         resume.path.unlink(missing_ok=True)
     return metrics
+
+
+def _strategy(settings: TrainSettings) -> str:
+    """Return how processes train together: while weights are float, nothing uses the scales that are parameters."""
+    several = settings.devices * settings.nodes > 1
+    return "ddp_find_unused_parameters_true" if several and settings.float_weights_share else "auto"
 
 
 @contextlib.contextmanager

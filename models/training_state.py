@@ -2,6 +2,7 @@
 
 import math
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -83,6 +84,21 @@ class ResumePoint(Checkpoint):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.started = time.monotonic()
+        self.seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken, up to the last whole epoch of every earlier start, and since this one's."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed training must know."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.seconds_before = state_dict["seconds"]
 
     def check(self) -> None:
         """Refuse a file that is not whole: torch compares no checksums, and each kind of damage is an error of its own.

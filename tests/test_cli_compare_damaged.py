@@ -11,8 +11,8 @@ from compare_runs import accuracy_of, compared, make_all
 from road import Bitwright
 
 from bitwright.cli import compare
-from bitwright.cli.compare_speed import cores
 from bitwright.cli.run_folder import check_writable
+from bitwright.models.hardware import cores
 
 
 @pytest.fixture(scope="module")
@@ -146,11 +146,31 @@ def test_why_a_run_was_not_timed_stands_beside_the_csv(
             ("{made}/binary", "--format", "csv", "--out", "{made}"),
             "--out: file must be one that can be written, not the folder {made}; name a file",
         ),
+        (
+            ("{made}/binary", "--format", "html", "--out", "{made}/binary/checkpoint.safetensors"),
+            "--out: file must lie outside the folders of runs, not be {made}/binary/checkpoint.safetensors; name one "
+            "beside {made}/binary",
+        ),
+        (
+            ("{made}/binary", "--format", "md", "--out", "{made}/float/new/x.md"),  # of another run
+            "--out: file must lie outside the folders of runs, not be {made}/float/new/x.md; name one beside "
+            "{made}/float",
+        ),
     ],
 )
 def test_wrong_argument_is_one_line(arguments: tuple[str, ...], line: str, made: Path, bitwright: Bitwright) -> None:
     outcome = bitwright("compare", *(each.format(made=made) for each in arguments))
     assert (outcome.status, outcome.out, outcome.err) == (2, "", f"{line.format(made=made)}\n")
+
+
+def test_file_of_another_kind_is_not_written_over(runs: Path, bitwright: Bitwright) -> None:
+    for name, status in (("mine.toml", 2), ("old.md", 0)):
+        (runs / name).write_text("mine")
+        outcome = bitwright("compare", runs / "binary", "--no-speed", "--format", "md", "--out", runs / name)
+        assert outcome.status == status, outcome.err
+        assert ((runs / name).read_text() == "mine") == bool(status)
+    says = f"--out: file that is written over must end in .md, not be {runs / 'mine.toml'}; name another, or delete it"
+    assert bitwright("compare", runs / "binary", "--format", "md", "--out", runs / "mine.toml").err.startswith(says)
 
 
 @pytest.mark.parametrize(("name", "why"), [("file/x.csv", "File exists"), ("file/new/x.csv", "Not a directory")])

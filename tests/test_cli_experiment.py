@@ -148,12 +148,13 @@ def test_value_out_of_its_kind_or_range_is_refused(tmp_path: Path, text: str, sa
     [
         (
             '[model]\nkind = "lenet5"',
-            "model.kind: value must be 'mlp' for data.name = 'digits', not 'lenet5'; "
-            "lenet5 takes mnist, fashion-mnist, cifar10",
+            "model.kind: value must be one of mlp, autoencoder, cnn, vgg_small, resnet8, resnet20, fracbnn, "
+            "mobilenet_v2 for data.name = 'digits', not 'lenet5'; lenet5 takes mnist, fashion-mnist, cifar10",
         ),
         (
             '[data]\nname = "mnist"\n[model]\nkind = "cnv"',
-            "model.kind: value must be 'mlp' for data.name = 'mnist', not 'cnv'; cnv takes cifar10",
+            "model.kind: value must be one of mlp, autoencoder, cnn, lenet5, vgg_small, resnet8, resnet20, fracbnn, "
+            "mobilenet_v2 for data.name = 'mnist', not 'cnv'; cnv takes cifar10",
         ),
         (
             '[data]\nname = "mnist"\n[model]\nkind = "lenet5"',

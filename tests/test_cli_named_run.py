@@ -187,6 +187,29 @@ def test_folder_named_instead_of_its_checkpoint_is_told_from_a_missing_file(
         assert (outcome.status, outcome.out, outcome.err) == (2, "", f"train.{key}: {line}\n")
 
 
+def test_teacher_of_other_data_is_refused(float_run: Path, tmp_path: Path, bitwright: Bitwright) -> None:
+    path = float_run / EXPERIMENT
+    path.write_text(path.read_text().replace('name = "digits"', 'name = "jets"'))
+    teacher = f"train.teacher={float_run / 'checkpoint.safetensors'}"
+    outcome = bitwright("train", CONFIG, "--runs-dir", tmp_path / "taught", "--set", teacher)
+    says = (
+        "train.teacher: network must have learned from data.name = 'digits' as this one, not from 'jets'; name the "
+        "checkpoint of another run\n"
+    )
+    assert (outcome.status, outcome.err) == (2, says)
+    assert not (tmp_path / "taught").exists()
+
+
+def test_what_a_start_does_not_have_is_said(float_run: Path, tmp_path: Path, bitwright: Bitwright) -> None:
+    checkpoint = float_run / "checkpoint.safetensors"
+    settings = (f"train.start_from={checkpoint}", "train.epochs=1", "model.hidden=[24, 16, 8]")
+    options = [part for setting in settings for part in ("--set", setting)]
+    outcome = bitwright("train", CONFIG, "--runs-dir", tmp_path / "started", *options)
+    assert outcome.status == 0, outcome.err
+    says = f"train: weights that {checkpoint} does not have begin anew: fc2.weight, out.weight\n"
+    assert outcome.err.startswith(says)
+
+
 def test_run_says_what_its_project_was_written_for(fixed_run: Path, bitwright: Bitwright) -> None:
     for command in ("hls", "verify"):
         outcome = bitwright(command, fixed_run, "--set", "hls.reuse_factor=8")

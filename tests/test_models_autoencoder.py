@@ -188,7 +188,8 @@ def test_training_that_cannot_be_is_refused_before_it_begins(
 def test_metrics_have_the_error_of_the_best_epoch_and_no_accuracy(tmp_path: Path) -> None:
     metrics = trained(tmp_path)
     assert metrics == json.loads((tmp_path / "metrics.json").read_text())
-    assert set(metrics) == {"epochs", "best_epoch", "validation_mean_squared_error", "seconds", "history"}
+    figures = {"epochs", "best_epoch", "validation_mean_squared_error", "seconds", "history"}
+    assert set(metrics) == figures | {"hardware", "versions"}
     losses = [epoch["validation_loss"] for epoch in metrics["history"]]
     assert metrics["validation_mean_squared_error"] == min(losses) == losses[metrics["best_epoch"]]
     assert {name for epoch in metrics["history"] for name in epoch} == {"epoch", "train_loss", "validation_loss"}

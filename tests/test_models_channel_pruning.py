@@ -202,7 +202,7 @@ def test_network_with_branches_keeps_its_channels() -> None:
     with pytest.raises(
         ValueError,
         match=r"^model\.kind: value must be one of mlp, autoencoder, cnn, lenet5, cnv, vgg_small to lose channels, not "
-        r"'resnet8'; take --structure weights$",
+        r"'resnet8'; train it with a smaller model\.channel_multiplier, or take --structure weights$",
     ):
         prune_channels(network, description, PruningSettings("channels"))
     prune_weights(network, PruningSettings())

@@ -98,7 +98,7 @@ def test_saving_to_a_full_disk_leaves_the_old_checkpoint(path: Path) -> None:
 def test_weights_of_another_recipe_are_started_from(path: Path) -> None:
     save(path, trained(SMALL), SMALL)
     network = replace(SMALL, recipe=Recipe(weight_bit_width=3)).build()
-    assert start_from(path, network) > 0
+    assert start_from(path, network) == ()
     wanted = load_file(path)
     assert all(torch.equal(value, wanted[name]) for name, value in network.state_dict().items() if name in wanted)
     with pytest.raises(ValueError) as refusal:
@@ -107,6 +107,14 @@ def test_weights_of_another_recipe_are_started_from(path: Path) -> None:
         f"{path}: checkpoint must have a layer of the network that it starts, not none; name another in "
         "train.start_from"
     )
+
+
+def test_weights_that_the_start_does_not_have_are_named(path: Path) -> None:
+    save(path, trained(SMALL), SMALL)
+    network = replace(SMALL, classes=SMALL.classes + 1).build()
+    before = network.state_dict()["out.weight"].clone()
+    assert start_from(path, network) == ("out.weight",)
+    assert torch.equal(network.state_dict()["out.weight"], before)
 
 
 def test_scales_are_started_from_too(path: Path) -> None:

@@ -1,0 +1,92 @@
+"""Trainings of several processes: which one of them this is, and whether they can find each other.
+
+Lightning starts the processes of one machine itself, with LOCAL_RANK set. Those of several machines are started by
+torchrun (RANK), by SLURM (SLURM_PROCID), or by hand (NODE_RANK).
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from bitwright.models.hardware import cores
+from bitwright.models.settings import TrainSettings
+
+BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+"""What a node must be told where nobody else tells it."""
+
+WAIT_SECONDS = 120.0
+
+
+def is_first_process(settings: TrainSettings, variables: Mapping[str, str] = os.environ) -> bool:
+    """Return whether this process writes the run's folder: the only one, or the first of all nodes.
+
+    Args:
+        settings: Of the training.
+        variables: Of the environment.
+
+    >>> settings = TrainSettings(devices=2, nodes=2)
+    >>> is_first_process(settings, {"NODE_RANK": "1", "LOCAL_RANK": "0"})
+    False
+    >>> is_first_process(settings, {"RANK": "0", "LOCAL_RANK": "0", "GROUP_RANK": "0"})
+    True
+    """
+    if settings.devices * settings.nodes == 1:
+        return True
+    if _launcher(variables) == "torchrun":
+        return variables["RANK"] == "0"
+    if _launcher(variables) == "slurm":
+        return variables["SLURM_PROCID"] == "0"
+    return variables.get("LOCAL_RANK", "0") == "0" and variables.get("NODE_RANK", "0") == "0"
+
+
+def check_processes(settings: TrainSettings, variables: Mapping[str, str] = os.environ) -> None:
+    """Refuse more processes than the CPU has cores, and nodes that would wait for each other without an end.
+
+    Args:
+        settings: Of the training.
+        variables: Of the environment.
+
+    Raises:
+        ValueError: Naming the setting.
+    """
+    if settings.accelerator == "cpu" and settings.devices > cores():
+        raise ValueError(
+            f"train.devices: number must be at most {cores()}, the cores of this machine, not {settings.devices}; "
+            f"take --set train.devices={cores()}"
+        )
+    missing = [name for name in BY_HAND if not variables.get(name)]
+    if settings.nodes > 1 and missing and not _launcher(variables):
+        raise ValueError(
+            f"train.nodes: nodes must be told how to find each other, not be without {', '.join(missing)}; start them "
+            "with torchrun or srun, or set these (docs/training.md)"
+        )
+
+
+def wait_for_first(marker: Path, key: str, seconds: float = WAIT_SECONDS) -> None:
+    """Wait until the first process has made the run's folder ready.
+
+    Args:
+        marker: The file that it writes last.
+        key: What stands in it then.
+        seconds: To wait at most.
+
+    Raises:
+        TimeoutError: If it does not come, because it failed or writes elsewhere.
+    """
+    end = time.monotonic() + seconds
+    while not (marker.is_file() and marker.read_text() == key):
+        if time.monotonic() > end:
+            raise TimeoutError(
+                f"{marker}: file must come from the first process within {seconds:g} s, not be missing; look there for "
+                "what it said, and let all nodes share the folder of the runs"
+            )
+        time.sleep(0.1)
+
+
+def _launcher(variables: Mapping[str, str]) -> str:
+    """Return who starts the processes, as Lightning finds it out; nothing where Lightning does."""
+    if "TORCHELASTIC_RUN_ID" in variables and "RANK" in variables:
+        return "torchrun"
+    interactive = variables.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return "slurm" if "SLURM_NTASKS" in variables and "SLURM_PROCID" in variables and not interactive else ""
