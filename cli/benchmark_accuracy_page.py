@@ -66,19 +66,24 @@ ROWS: Mapping[str, Row] = {
 }
 """By the name of the experiment, in the order of the table."""
 
+CELLS = 11
+"""Of a row."""
+
 
 def rows_of(text: str) -> dict[str, str]:
     r"""Return the rows of a page that have a figure, by experiment: runs that lie elsewhere, of an earlier day.
 
-    >>> rows_of("| TFC | `mnist_tfc_w1a1` | 1, 1 | 95.87 | |\n| SFC | `mnist_sfc_w1a1` | 1, 1 |  | |")
-    {'mnist_tfc_w1a1': '| TFC | `mnist_tfc_w1a1` | 1, 1 | 95.87 | |'}
+    Those of a page from before there was a column for it say nothing of what they were trained on.
+
+    >>> rows_of("| TFC | `mnist_tfc_w1a1` | 1, 1 | 95.87 |||||| 0 | a CPU |\n| SFC | `mnist_sfc_w1a1` | 1, 1 |  |")
+    {'mnist_tfc_w1a1': '| TFC | `mnist_tfc_w1a1` | 1, 1 | 95.87 |||||| 0 | a CPU |'}
     """
     found = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
         config = cells[2].split("`")[1] if len(cells) > 4 and "`" in cells[2] else ""
         if config in ROWS and cells[4]:
-            found[config] = line
+            found[config] = line + "  |" * (CELLS + 2 - len(cells))
     return found
 
 
@@ -115,10 +120,11 @@ def page(
         "The input of our networks has 8 bits where the experiment does not say otherwise. Each row is",
         "`python -m bitwright.cli.benchmark_accuracy EXPERIMENT`, of `configs/EXPERIMENT.toml`, where every setting",
         "stands but those named beside it; rows whose runs lie elsewhere are as an earlier page had them. How the",
-        "networks with a teacher are trained was chosen on seed 1, with test figures in sight.",
+        "networks with a teacher are trained was chosen on seed 1, with test figures in sight. Rows that do not say",
+        "what they were trained on were trained before runs wrote it down, on two cores of an AMD EPYC.",
         *curves(found, kept_curves),
         "",
-        f"Made with {', '.join(f'{part} {version}' for part, version in versions.items())}",
+        f"Page and comparisons made with {', '.join(f'{part} {version}' for part, version in versions.items())}",
         f"on {cpu}.",
     ]
     return "\n".join(lines) + "\n"
@@ -128,9 +134,9 @@ def table(found: Mapping[str, Sequence[RunFacts]], kept: Mapping[str, str] = Map
     """Yield the lines of the table."""
     yield (
         "| network | experiment | weights, activations | accuracy | published | seeds | epochs | bits of weights | "
-        "integers compared | different |"
+        "integers compared | different | trained on |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "|---" * CELLS + "|"
     places = {source: number for number, source in enumerate(PUBLISHED_BY, 1)}
     for config, row in ROWS.items():
         runs = found.get(config, ())
@@ -199,7 +205,7 @@ def curves(
         yield "time for, with a whole schedule of the learning rate; none of these rows is what its network can"
         yield "reach. Accuracy on validation after each epoch, in percent:"
         yield ""
-        yield "| experiment | seed | minutes, since the last start | validation accuracy, epoch by epoch |"
+        yield "| experiment | seed | minutes | validation accuracy, epoch by epoch |"
         yield "|---|---|---|---|"
         yield from lines
 
@@ -240,7 +246,7 @@ def _reached(runs: Sequence[RunFacts], row: Row) -> str:
 
 def _rest(runs: Sequence[RunFacts]) -> str:
     if not runs:
-        return "| | | | "
+        return "| | | | | "
     seeds = ", ".join(str(each.experiment.seed) for each in runs)
     levels = list(runs[0].levels)
     shared = [name for name in levels if all(name in each.levels for each in runs)]
@@ -251,4 +257,13 @@ def _rest(runs: Sequence[RunFacts]) -> str:
     )
     different = sum(level.different for each in runs for level in each.levels.values())
     bits = f"{runs[0].weight_bits:,}" if runs[0].weight_bits is not None else ""
-    return f"{seeds} | {runs[0].experiment.train.epochs} | {bits} | {numbers} | {different}"
+    where = "; ".join(dict.fromkeys(filter(None, map(_trained_on, runs))))
+    return f"{seeds} | {runs[0].experiment.train.epochs} | {bits} | {numbers} | {different} | {where}"
+
+
+def _trained_on(facts: RunFacts) -> str:
+    """Return what a run says of its training; nothing, if it is from before that was written down."""
+    metrics = json.loads(facts.run.metrics.read_text()) if facts.run.metrics.is_file() else {}
+    if "hardware" not in metrics:
+        return ""
+    return f"{metrics['hardware']}, torch {metrics['versions']['torch']}, brevitas {metrics['versions']['brevitas']}"

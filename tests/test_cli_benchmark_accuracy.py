@@ -46,7 +46,7 @@ def test_row_has_mean_and_spread_over_the_seeds_and_all_integers() -> None:
     found = {"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", seed, 0.94 + seed / 100) for seed in (1, 2, 3)]}
     lines = list(table(found))
     assert len(lines) == HEAD + len(ROWS)
-    assert {len(cells(line)) for line in lines} == {10}
+    assert {len(cells(line)) for line in lines} == {11}
     assert cells(lines[HEAD]) == [
         "TFC",
         "`mnist_tfc_w1a1`",
@@ -58,6 +58,7 @@ def test_row_has_mean_and_spread_over_the_seeds_and_all_integers() -> None:
         "59,008",
         "300 at each of torch, program, csim",
         "0",
+        "",
     ]
 
 
@@ -83,7 +84,7 @@ def test_one_seed_has_no_spread_and_differing_integers_are_counted() -> None:
 def test_what_was_not_measured_is_open() -> None:
     lines = list(table({}))[HEAD:]
     assert {cells(line)[3] for line in lines} == {""}
-    assert all(cells(line)[5:] == [""] * 5 for line in lines)
+    assert all(cells(line)[5:] == [""] * 6 for line in lines)
 
 
 def test_rows_of_a_page_stay_where_no_run_is_there() -> None:
@@ -95,6 +96,14 @@ def test_rows_of_a_page_stay_where_no_run_is_there() -> None:
     again = page({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.96)]}, {}, "", rows_of(earlier))
     assert cells(rows_of(again)["mnist_tfc_w1a1"])[3] == "96.00"
     assert "mnist_tfc_w1a1" not in rows_of(page(found, {}, ""))
+
+
+def test_row_of_a_page_without_the_last_column_gets_one() -> None:
+    earlier = page({"mnist_tfc_w1a1": [facts("mnist_tfc_w1a1", 1, 0.95)]}, {}, "")
+    row = rows_of(earlier)["mnist_tfc_w1a1"]
+    old = earlier.replace(row, row.rpartition(" |")[0].rpartition("|")[0] + "|")
+    assert old != earlier
+    assert len(cells(rows_of(old)["mnist_tfc_w1a1"])) == len(cells(row)) == 11
 
 
 def test_page_says_versions_and_processor() -> None:
@@ -114,7 +123,9 @@ def test_training_that_was_cut_short_says_so_and_shows_its_curve(tmp_path: Path)
     run = RunFolder(tmp_path / "cifar10_cnv_w1a1_s1")
     run.create()
     history = [{"epoch": 0, "validation_accuracy": 0.401}, {"epoch": 1, "validation_accuracy": 0.523}]
-    run.metrics.write_text(json.dumps({"seconds": 1800.0, "history": history}))
+    versions = {"torch": "2.13.0", "brevitas": "0.13.4"}
+    made = {"hardware": "a GPU", "versions": versions}
+    run.metrics.write_text(json.dumps({"seconds": 1800.0, "history": history, **made}))
     experiment = read(CONFIGS / "cifar10_cnv_w1a1.toml", ["train.epochs=2", 'train.precision="bfloat16"'])
     short = replace(facts("cifar10_cnv_w1a1", 1, 0.5), run=run, experiment=experiment)
     whole = facts("cifar10_cnv_w2a2", 1, 0.9)
@@ -122,6 +133,7 @@ def test_training_that_was_cut_short_says_so_and_shows_its_curve(tmp_path: Path)
     row = cells(rows_of(text)["cifar10_cnv_w1a1"])
     assert row[1] == "`cifar10_cnv_w1a1`, `train.epochs=2`, `train.precision=bfloat16`"
     assert (row[3], row[6]) == ("50.00, open", "2")
+    assert row[10] == "a GPU, torch 2.13.0, brevitas 0.13.4"
     assert cells(rows_of(text)["cifar10_cnv_w2a2"])[3] == "90.00"
     assert curves_of(text) == {"cifar10_cnv_w1a1": ("| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |",)}
     second = replace(short, experiment=experiment.model_copy(update={"seed": 2}))
