@@ -27,6 +27,7 @@ from bitwright.export.program_file import write as program_model
 from bitwright.export.qonnx_file import load, save
 from bitwright.export.qonnx_level import run_qonnx
 from bitwright.models.autoencoder_settings import AUTOENCODER
+from bitwright.models.settings import ModelSettings
 
 Outputs = NDArray[np.float32]
 
@@ -144,11 +145,23 @@ def _write_model(
     )
     with err.status("exporting QONNX"):
         write_qonnx(network, input_shape, run.qonnx)
-    lowered = lower(load(run.qonnx), str(run.qonnx))
+    lowered = _lowered(experiment.model, run.qonnx)
     write_lowered(lowered, run, raw_scale)
     run.finish("export", key, time.monotonic() - started, unchanged=written, checkpoint=digest(run.checkpoint))
     program = lowered.program
     note(f"export: {run.lowered} has {len(program.operations)} layers, {program.weight_bits:,} bits of weights")
+
+
+def _lowered(model: ModelSettings, path: Path) -> LoweredNetwork:
+    """Lower the graph of a network of ours; name the setting, where one is known to be in the way."""
+    try:
+        return lower(load(path), str(path))
+    except ValueError as error:
+        if model.shortcut != "real":
+            raise
+        raise ValueError(
+            f"model.shortcut: value must be 'quantized' to export this network, not 'real'; train it so ({error})"
+        ) from error
 
 
 def write_lowered(lowered: LoweredNetwork, run: RunFolder, raw_scale: float = 1.0) -> None:

@@ -40,7 +40,7 @@ def load(path: Path, *, made_by: str = "") -> ModelWrapper:
 
     Args:
         path: Of the file.
-        made_by: Command that writes it, to be named where it is missing.
+        made_by: Command that writes it, to be named where it is missing or damaged.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -50,7 +50,7 @@ def load(path: Path, *, made_by: str = "") -> ModelWrapper:
     if not path.exists():
         remedy = f"run `{made_by}` first" if made_by else "check the path"
         raise FileNotFoundError(f"{path}: model must be an ONNX file, not missing; {remedy}")
-    model = _parsed(path)
+    model = _parsed(path, f"run `{made_by}` again" if made_by else REMEDY)
     _spell_standard_domain(model)
     check_structure(model, str(path), path.parent)
     _take_in(model, path.parent)
@@ -67,7 +67,7 @@ def save(model: ModelWrapper, path: Path) -> None:
     partial.replace(path)
 
 
-def _parsed(path: Path) -> ModelProto:
+def _parsed(path: Path, remedy: str) -> ModelProto:
     if path.is_dir():
         raise FileNotFoundError(f"{path}: model must be an ONNX file, not a folder; name the file in it")
     size = path.stat().st_size
@@ -78,15 +78,15 @@ def _parsed(path: Path) -> ModelProto:
     try:
         model.ParseFromString(content)
     except DecodeError as error:
-        raise _not_onnx(path, content) from error
+        raise _not_onnx(path, content, remedy) from error
     if not model.graph.node:
-        raise _not_onnx(path, content)
+        raise _not_onnx(path, content, remedy)
     return model
 
 
-def _not_onnx(path: Path, content: bytes) -> ValueError:
+def _not_onnx(path: Path, content: bytes, remedy: str) -> ValueError:
     return ValueError(
-        f"{path}: model must be an ONNX file, not {len(content)} bytes of something else ({_guess(content)}); {REMEDY}"
+        f"{path}: model must be an ONNX file, not {len(content)} bytes of something else ({_guess(content)}); {remedy}"
     )
 
 

@@ -111,24 +111,35 @@ def test_nan_weights_are_refused(fixed_run: Path, bitwright: Bitwright) -> None:
     refused(bitwright("export", fixed_run), says)
 
 
-def jpeg_for_onnx(path: Path) -> str:
-    return (
-        f"{path}: model must be an ONNX file, not {len(JPEG)} bytes of something else (a JPEG image); "
-        "export the network with brevitas.export.export_qonnx"
-    )
+def test_shortcuts_that_are_not_lowered_are_refused_by_their_setting(tmp_path: Path, bitwright: Bitwright) -> None:
+    settings = ("model.kind=resnet8", "model.channel_multiplier=0.125", "model.shortcut=real", "train.epochs=1")
+    options = [part for setting in settings for part in ("--set", setting)]
+    run = tmp_path / "digits_cnn_w1a1"
+    outcome = bitwright("train", CONFIGS / "digits_cnn_w1a1.toml", "--runs-dir", tmp_path, *options)
+    assert outcome.status == 0, outcome.err
+    outcome = bitwright("export", run)
+    assert outcome.status == 2
+    says = "model.shortcut: value must be 'quantized' to export this network, not 'real'; train it so ("
+    assert outcome.err.startswith(says)
+    assert not (run / "model.lowered.onnx").exists()
+
+
+def jpeg_for_onnx(path: Path, remedy: str) -> str:
+    return f"{path}: model must be an ONNX file, not {len(JPEG)} bytes of something else (a JPEG image); {remedy}"
 
 
 def test_model_that_is_a_jpeg_is_refused(tmp_path: Path, bitwright: Bitwright) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(JPEG)
-    refused(bitwright("lower", path, "--out", tmp_path / "out"), jpeg_for_onnx(path))
+    says = jpeg_for_onnx(path, "export the network with brevitas.export.export_qonnx")
+    refused(bitwright("lower", path, "--out", tmp_path / "out"), says)
     assert not (tmp_path / "out").exists()
 
 
 def test_program_that_is_a_jpeg_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:
     path = fixed_run / "model.lowered.onnx"
     path.write_bytes(JPEG)
-    refused(bitwright("hls", fixed_run), jpeg_for_onnx(path))
+    refused(bitwright("hls", fixed_run), jpeg_for_onnx(path, "run `bitwright export` again"))
 
 
 def test_folder_that_cannot_be_written_is_refused(tmp_path: Path, bitwright: Bitwright) -> None:

@@ -64,6 +64,7 @@ def test_damaged_parts_leave_the_others(runs: Path, bitwright: Bitwright) -> Non
     assert found["binary"]["notes"][1].startswith("binary: precision.toml: precision must be TOML: ")
     assert (found["binary"]["weight_bits"], found["binary"]["hardware"]) == (620, {})
     assert found["net_s1_w4"]["notes"][0].startswith("net_s1_w4: model.lowered.onnx: ")
+    assert found["net_s1_w4"]["notes"][0].endswith("; run `bitwright export` again")
     assert found["net_s1_w4"]["weight_bits"] is None
     assert (found["float"]["accuracy"], found["float"]["weights"]) == (None, None)
 
