@@ -68,6 +68,8 @@ search: train ## Find the least bit widths of a float run (SEARCH="--target-accu
 	$(BIN)/bitwright search $(ARGS) $(SEARCH)
 
 compare: $(INSTALLED) ## Compare runs: a table here, a page in runs/compare.html (RUNS="runs/x runs/y" COMPARE=--no-speed)
+	@test -n "$(RUNS)" || { echo 'compare: RUNS must name runs, not be empty, and $(RUNS_DIR) has none;' \
+	  'train one with make train, or say RUNS="runs/x runs/y"' >&2; exit 2; }
 	$(BIN)/bitwright compare $(RUNS) --format html --out "$(RUNS_DIR)/compare.html" $(COMPARE)
 
 rtl: $(INSTALLED) ## Write the run as pipelined RTL and simulate the whole test set (after export)

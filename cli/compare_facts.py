@@ -141,6 +141,9 @@ class _Reader:
         elif run.was_trained_again:
             self.notes.append("trained again after the export; `bitwright export` makes the integers anew")
             return None
+        elif run.program_was_changed:
+            self.notes.append(f"{run.lowered.name} is not as it was exported; `bitwright export` makes it anew")
+            return None
         return self._take(lambda: load_program(run)) if run.lowered.is_file() else None
 
     def _levels(self) -> Mapping[str, LevelResult]:

@@ -112,6 +112,12 @@ class RunFolder:
         exported = self.stamp_value("export", "checkpoint")
         return bool(exported) and self.checkpoint.is_file() and digest(self.checkpoint) != exported
 
+    @property
+    def program_was_changed(self) -> bool:
+        """Whether the integer program is another than the one that `export` wrote."""
+        exported = self.stamp_value("export", self.lowered.name)
+        return bool(exported) and self.lowered.is_file() and digest(self.lowered) != exported
+
     def is_of_another_program(self, stage: str) -> bool:
         """Return whether what a stage made of the run's program is known to be of another one.
 

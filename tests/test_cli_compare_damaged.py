@@ -52,6 +52,14 @@ def test_figures_of_older_weights_are_not_shown(runs: Path, bitwright: Bitwright
     assert [row[key] for key in ("weight_bits", "hardware", "program_bytes")] == [None, {}, None]
 
 
+def test_figures_of_another_program_are_not_shown(runs: Path, bitwright: Bitwright) -> None:
+    shutil.copy(runs / "binary" / "model.lowered.onnx", runs / "net_s1_w4" / "model.lowered.onnx")
+    row = compared(bitwright, runs / "net_s1_w4")["net_s1_w4"]
+    assert row["notes"] == ["net_s1_w4: model.lowered.onnx is not as it was exported; `bitwright export` makes it anew"]
+    assert set(row["levels"].values()) == {None}
+    assert [row[key] for key in ("weight_bits", "hardware", "program_bytes")] == [None, {}, None]
+
+
 def test_damaged_parts_leave_the_others(runs: Path, bitwright: Bitwright) -> None:
     (runs / "binary" / "verification.json").write_text("{")
     (runs / "binary" / "precision.toml").write_text("[")
@@ -63,8 +71,8 @@ def test_damaged_parts_leave_the_others(runs: Path, bitwright: Bitwright) -> Non
     )
     assert found["binary"]["notes"][1].startswith("binary: precision.toml: precision must be TOML: ")
     assert (found["binary"]["weight_bits"], found["binary"]["hardware"]) == (620, {})
-    assert found["net_s1_w4"]["notes"][0].startswith("net_s1_w4: model.lowered.onnx: ")
-    assert found["net_s1_w4"]["notes"][0].endswith("; run `bitwright export` again")
+    changed = "model.lowered.onnx is not as it was exported; `bitwright export` makes it anew"
+    assert found["net_s1_w4"]["notes"][0] == f"net_s1_w4: {changed}"
     assert found["net_s1_w4"]["weight_bits"] is None
     assert (found["float"]["accuracy"], found["float"]["weights"]) == (None, None)
 
