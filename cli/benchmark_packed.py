@@ -28,14 +28,16 @@ from bitwright.models.settings import ModelSettings
 from bitwright.quant.bipolar import Format
 from bitwright.quant.recipe import Recipe
 
-NETWORKS: Mapping[str, ModelSettings] = {
-    "TFC": ModelSettings(hidden=(64, 64, 64)),
-    "SFC": ModelSettings(hidden=(256, 256, 256)),
-    "LFC": ModelSettings(hidden=(1024, 1024, 1024)),
-    "LeNet-5": ModelSettings(kind="lenet5"),
+MNIST, CIFAR10 = (1, 28, 28), (3, 32, 32)
+
+NETWORKS: Mapping[str, tuple[ModelSettings, tuple[int, ...]]] = {
+    "TFC": (ModelSettings(hidden=(64, 64, 64)), MNIST),
+    "SFC": (ModelSettings(hidden=(256, 256, 256)), MNIST),
+    "LFC": (ModelSettings(hidden=(1024, 1024, 1024)), MNIST),
+    "LeNet-5": (ModelSettings(kind="lenet5"), MNIST),
+    "CNV": (ModelSettings(kind="cnv"), CIFAR10),
 }
-"""The published binary networks of MNIST, by name."""
-SHAPE = (1, 28, 28)
+"""The published binary networks of MNIST and CIFAR-10, by name, and the shape of their images."""
 BATCHES = (1, 1000)
 CALLS = 50
 """Calls of a batch of one that are timed together."""
@@ -75,7 +77,7 @@ class Contest:
 
     Args:
         ways: By name, what maps a batch of values and the same as integers to scores.
-        values: Images ``(N, 1, 28, 28)``, float32.
+        values: Images ``(N, C, H, W)``, float32.
         codes: The same as integers.
         same: Whether the integers of all ways are equal.
     """
@@ -100,24 +102,24 @@ class Contest:
         return {name: statistics.median(times) for name, times in found.items()}
 
 
-def contest(settings: ModelSettings, images: int) -> Contest:
+def contest(settings: ModelSettings, shape: tuple[int, ...], images: int) -> Contest:
     """Build a network with random weights in float and in one bit, lower it, and compare the integers."""
     torch.manual_seed(SEED)
     networks: dict[str, nn.Module] = {
-        FLOAT: NetworkDescription(settings, Recipe.floating(), SHAPE, 10).build(),
-        BREVITAS: NetworkDescription(settings, Recipe(weight_bit_width=1, activation_bit_width=1), SHAPE, 10).build(),
+        FLOAT: NetworkDescription(settings, Recipe.floating(), shape, 10).build(),
+        BREVITAS: NetworkDescription(settings, Recipe(weight_bit_width=1, activation_bit_width=1), shape, 10).build(),
     }
     with torch.no_grad():
         for network in networks.values():
             for _ in range(20):  # statistics for batch norms and scales
-                network.train()(torch.rand(64, *SHAPE))
+                network.train()(torch.rand(64, *shape))
             network.eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        write_qonnx(networks[BREVITAS], SHAPE, path)
+        write_qonnx(networks[BREVITAS], shape, path)
         lowered = lower(load(path))
     networks[BREVITAS].eval()
-    values = np.random.default_rng(SEED).integers(0, 256, (images, *SHAPE)).astype(np.float32) / np.float32(256)
+    values = np.random.default_rng(SEED).integers(0, 256, (images, *shape)).astype(np.float32) / np.float32(256)
     codes, tensor = input_codes(lowered, values), torch.from_numpy(values)
     packed, blas = lowered.program, with_blas(lowered.program)
     with torch.inference_mode():
@@ -143,7 +145,7 @@ def measure(names: Sequence[str], batches: Sequence[int], rounds: int, clock: Ca
     same = True
     for name in names:
         note(f"{name} ...")
-        one = contest(NETWORKS[name], max(batches))
+        one = contest(*NETWORKS[name], max(batches))
         same &= one.same
         for batch in batches:
             with torch.inference_mode():
@@ -157,7 +159,7 @@ def measure(names: Sequence[str], batches: Sequence[int], rounds: int, clock: Ca
 
 @ends_in_one_line
 def main(arguments: Sequence[str]) -> int:
-    """Measure the binary networks of MNIST with seeded random weights, on images of 28x28 random pixels."""
+    """Measure the binary networks of MNIST and CIFAR-10 with seeded random weights, on images of random pixels."""
     parser = Parser(__file__, __doc__)
     parser.add_argument(
         "networks",

@@ -64,7 +64,7 @@ def test_help_is_shown_and_nothing_is_measured(
         ("benchmark_fold x --latency-cutoff low", "--latency-cutoff must be a finite number above 0, not 'low'"),
         ("benchmark_fold x --la y", "option must be one of --layer, --latency-cutoff, not '--la'"),
         ("benchmark_published x --inputs jet", "--inputs must be one of jets, not 'jet'; did you mean 'jets'?"),
-        ("benchmark_packed VGG", "NETWORK must be one of TFC, SFC, LFC, LeNet-5, not 'VGG'"),
+        ("benchmark_packed VGG", "NETWORK must be one of TFC, SFC, LFC, LeNet-5, CNV, not 'VGG'"),
         ("benchmark_packed --rounds 0", "--rounds must be a whole number of 1 or more, not '0'"),
         ("benchmark_packing --networks 2:a", "--networks must be bits, 1 to 16, and sizes, as 2:32,32, not '2:a'"),
         ("benchmark_packing --seeds -1", "--seeds must be a whole number from 0 to 2147483647, not '-1'"),

@@ -12,7 +12,7 @@ from bitwright.export.program import Program
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.bipolar import Bipolar
 
-SMALL = ModelSettings(hidden=(4,))
+SMALL = ModelSettings(hidden=(4,)), (1, 28, 28)
 
 
 def test_every_way_is_timed_and_the_integers_are_equal(
@@ -33,7 +33,7 @@ def test_integers_that_differ_are_reported(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_times_are_medians_of_a_call() -> None:
-    one, now = contest(SMALL, 2), iter(range(1000))
+    one, now = contest(*SMALL, 2), iter(range(1000))
     assert one.seconds(1, 3, lambda: float(next(now)))[PACKED] == 1 / benchmark_packed.CALLS
     assert one.seconds(2, 2, lambda: float(next(now)))[BLAS] == 1 / (benchmark_packed.CALLS // 2)
 
