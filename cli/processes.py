@@ -41,7 +41,7 @@ def is_first_process(settings: TrainSettings, variables: Mapping[str, str] = os.
 
 
 def check_processes(settings: TrainSettings, variables: Mapping[str, str] = os.environ) -> None:
-    """Refuse more processes than the CPU has cores, and nodes that would wait for each other without an end.
+    """Refuse more processes than cores, unless they are said to be of GPUs, and nodes that would wait without an end.
 
     Args:
         settings: Of the training.
@@ -50,7 +50,7 @@ def check_processes(settings: TrainSettings, variables: Mapping[str, str] = os.e
     Raises:
         ValueError: Naming the setting.
     """
-    if settings.accelerator == "cpu" and settings.devices > cores():
+    if settings.accelerator != "gpu" and settings.devices > cores():
         raise ValueError(
             f"train.devices: number must be at most {cores()}, the cores of this machine, not {settings.devices}; "
             f"take --set train.devices={cores()}"

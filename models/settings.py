@@ -318,7 +318,9 @@ class TrainSettings(BaseModel):
         0,
         description="Threads of each process on the CPU; 0: one a core. Small networks are fastest with 1.",
     )
-    devices: Positive = Field(1, description="Devices (on the CPU: processes) that train side by side.")
+    devices: Positive = Field(
+        1, description="Devices (on the CPU: processes, one a core at most) that train side by side."
+    )
     nodes: Positive = Field(1, description="Machines that train side by side (as Lightning's num_nodes).")
 
     @model_validator(mode="after")

@@ -45,11 +45,11 @@ def test_one_process_of_all_writes_the_run(variables: Mapping[str, str], first: 
     assert is_first_process(TrainSettings(), variables)  # tasks of SLURM that each train a network of their own
 
 
-def test_more_processes_than_cores_are_refused(tmp_path: Path, bitwright: Bitwright) -> None:
+@pytest.mark.parametrize("accelerator", ["cpu", "auto"])
+def test_more_processes_than_cores_are_refused(accelerator: str, tmp_path: Path, bitwright: Bitwright) -> None:
     many = cores() + 1
-    outcome = bitwright(
-        "train", CONFIGS / "digits_mlp_w6a6.toml", "--runs-dir", tmp_path, "--set", f"train.devices={many}"
-    )
+    options = ("--set", f"train.devices={many}", "--set", f"train.accelerator={accelerator}")
+    outcome = bitwright("train", CONFIGS / "digits_mlp_w6a6.toml", "--runs-dir", tmp_path, *options)
     says = (
         f"train.devices: number must be at most {cores()}, the cores of this machine, not {many}; take --set "
         f"train.devices={cores()}\n"
