@@ -258,7 +258,8 @@ def _rest(runs: Sequence[RunFacts]) -> str:
     )
     different = sum(level.different for each in runs for level in each.levels.values())
     bits = f"{runs[0].weight_bits:,}" if runs[0].weight_bits is not None else ""
-    where = "; ".join(dict.fromkeys(filter(None, map(_trained_on, runs))))
+    told = dict.fromkeys(map(_trained_on, runs))
+    where = "; ".join(each or "earlier: not written down" for each in told) if any(told) else ""
     return f"{seeds} | {runs[0].experiment.train.epochs} | {bits} | {numbers} | {different} | {where}"
 
 

@@ -16,7 +16,7 @@ from bitwright.cli.compare_speed import Speed, speed
 from bitwright.cli.console import error_line, note, out, progress_bar
 from bitwright.cli.experiment import Experiment, read
 from bitwright.cli.report_sheet import clean
-from bitwright.cli.run_folder import EXPERIMENT, RunFolder, check_writable, write_text
+from bitwright.cli.run_folder import EXPERIMENT, RunFolder, check_writable, run_around, write_text
 from bitwright.cli.versions import installed
 from bitwright.models.hardware import cores, processor
 
@@ -29,6 +29,10 @@ TEXTS: dict[str, Callable[[Comparison], str]] = {
     "json": json_text,
     "html": html_text,
 }
+
+
+ENDINGS = {"csv": (".csv",), "md": (".md", ".markdown"), "json": (".json",), "html": (".html", ".htm")}
+"""Of the files that each form may be written to: a wrong name does not replace a file of another kind."""
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,13 @@ def _check_target(form: str, target: Path | None) -> None:
         raise ValueError("--out: format must be csv, md, json or html, not table; add --format html")
     if target.is_dir():
         raise IsADirectoryError(f"--out: file must be one that can be written, not the folder {target}; name a file")
-    run = next((folder for folder in target.resolve().parents if (folder / EXPERIMENT).is_file()), None)
+    if target.suffix.lower() not in ENDINGS[form]:
+        raise ValueError(
+            f"--out: file must end in {' or '.join(ENDINGS[form])} with --format {form}, not be {target}; name another"
+        )
+    run = run_around(target)
     if run is not None:
         raise ValueError(f"--out: file must lie outside the folders of runs, not be {target}; name one beside {run}")
-    if target.exists() and target.suffix != f".{form}":
-        raise FileExistsError(
-            f"--out: file that is written over must end in .{form}, not be {target}; name another, or delete it first"
-        )
     check_writable("--out", target)
 
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from bitwright.hls.target import Target
 from bitwright.models.autoencoder_settings import check_training, with_own_training
+from bitwright.models.model_keys import KINDS_OF
 from bitwright.models.settings import IMAGE_SIDES, DataSettings, Kind, ModelSettings, TrainSettings
 from bitwright.quant.recipe import Recipe
 
@@ -102,7 +103,8 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
 
     Args:
         path: The TOML file.
-        overrides: ``section.key=value`` each, the value as in TOML; text needs no quotes.
+        overrides: ``section.key=value`` each, the value as in TOML; text needs no quotes. With another ``model.kind``,
+            keys of the file's kind alone are dropped.
 
     Returns:
         The experiment, with every default filled in.
@@ -121,8 +123,7 @@ def read(path: Path, overrides: Iterable[str] = ()) -> Experiment:
     unnamed = "name" not in settings
     settings.setdefault("name", path.stem)
     whole = deepcopy(settings)
-    for override in overrides:
-        _override(whole, override)
+    _override_all(whole, overrides)
     try:
         return Experiment.model_validate(whole)
     except ValidationError as error:
@@ -154,8 +155,7 @@ def changed(experiment: Experiment, overrides: Iterable[str]) -> Experiment:
     3
     """
     settings = experiment.model_dump(exclude_none=True)
-    for override in overrides:
-        _override(settings, override)
+    _override_all(settings, overrides)
     try:
         return Experiment.model_validate(settings)
     except ValidationError as error:
@@ -196,6 +196,20 @@ def value_at(experiment: Experiment, key: str) -> object:
     for part in key.split("."):
         found = found.get(part) if isinstance(found, dict) else None
     return found
+
+
+def _override_all(settings: dict[str, Any], overrides: Iterable[str]) -> None:
+    """Override settings in place; of a network of another kind than before, keys go that it would not look at."""
+    overrides = tuple(overrides)
+    for override in overrides:
+        _override(settings, override)
+    keys = set(map(override_key, overrides))
+    model = settings.get("model")
+    if "model.kind" not in keys or not isinstance(model, dict):
+        return
+    for key, kinds in KINDS_OF.items():
+        if model["kind"] in get_args(Kind) and model["kind"] not in kinds and f"model.{key}" not in keys:
+            model.pop(key, None)
 
 
 def _override(settings: dict[str, Any], override: str) -> None:

@@ -66,8 +66,11 @@ def train(
     # each command imports what it alone needs
     from bitwright.cli import stage_train  # noqa: PLC0415
     from bitwright.cli.processes import is_first_process  # noqa: PLC0415
+    from bitwright.cli.settings_without_effect import check_effect  # noqa: PLC0415
 
     settings, run = resolve(experiment, runs_dir, overrides or ())
+    if stage_train.is_new(settings, run):  # what an earlier version began goes on
+        check_effect(settings)
     stage_train.train(settings, run, data_dir)
     if is_first_process(settings.train):
         write_and_say(run)

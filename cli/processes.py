@@ -9,13 +9,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from bitwright.cli.console import note
 from bitwright.models.hardware import cores
 from bitwright.models.settings import TrainSettings
 
 BY_HAND = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
 """What a node must be told where nobody else tells it."""
 
-WAIT_SECONDS = 120.0
+QUIET_SECONDS = 5.0
+
+WAIT_SECONDS = 1800.0
+"""As long as Lightning waits; the first process may have data to fetch."""
 
 
 def is_first_process(settings: TrainSettings, variables: Mapping[str, str] = os.environ) -> bool:
@@ -63,25 +67,56 @@ def check_processes(settings: TrainSettings, variables: Mapping[str, str] = os.e
         )
 
 
-def wait_for_first(marker: Path, key: str, seconds: float = WAIT_SECONDS) -> None:
+def wait_for_first(marker: Path, key: str, seconds: float | None = None) -> None:
     """Wait until the first process has made the run's folder ready.
 
     Args:
         marker: The file that it writes last.
         key: What stands in it then.
-        seconds: To wait at most.
+        seconds: To wait at most; `WAIT_SECONDS` if None.
 
     Raises:
         TimeoutError: If it does not come, because it failed or writes elsewhere.
     """
-    end = time.monotonic() + seconds
-    while not (marker.is_file() and marker.read_text() == key):
-        if time.monotonic() > end:
+    seconds = WAIT_SECONDS if seconds is None else seconds
+    started, said = time.monotonic(), False
+    while not has_text(marker, key):
+        waited = time.monotonic() - started
+        if waited > seconds:
             raise TimeoutError(
-                f"{marker}: file must come from the first process within {seconds:g} s, not be missing; look there for "
-                "what it said, and let all nodes share the folder of the runs"
+                f"{marker}: file must come from the first process within {seconds:g} s, not be missing or of other "
+                "settings; look there for what it said, and let all nodes share the folder of the runs"
             )
+        if waited > QUIET_SECONDS and not said:
+            note(f"train: waits for the first process to make {marker} ready")
+            said = True
         time.sleep(0.1)
+
+
+def has_text(path: Path, text: str) -> bool:
+    """Return whether a file is there and holds a text; another process may take it away meanwhile."""
+    try:
+        return path.read_text() == text
+    except FileNotFoundError:
+        return False
+
+
+def check_own_processes(settings: TrainSettings, command: str, variables: Mapping[str, str] = os.environ) -> None:
+    """Refuse a command of several machines, or one that somebody else started more than once.
+
+    Args:
+        settings: Of the training.
+        command: That starts its further processes itself.
+        variables: Of the environment.
+
+    Raises:
+        ValueError: Naming the command.
+    """
+    if settings.nodes > 1 or (settings.devices > 1 and _launcher(variables)):
+        raise ValueError(
+            f"{command}: processes must be those of one machine that it starts itself, not of {settings.nodes} nodes "
+            "or of torchrun or srun; leave out train.nodes, and call it once"
+        )
 
 
 def _launcher(variables: Mapping[str, str]) -> str:

@@ -65,8 +65,13 @@ def prune(
     run, and `prune` and, of a float run, `calibrate`. Interrupted or killed, it
     goes on when called again.
     """  # noqa: D301 - \b keeps the lines of the examples
-    from bitwright.cli import stage_prune  # noqa: PLC0415 - each command imports what it alone needs
+    # each command imports what it alone needs
+    from bitwright.cli import stage_prune  # noqa: PLC0415
+    from bitwright.cli.experiment import read  # noqa: PLC0415
+    from bitwright.cli.processes import is_first_process  # noqa: PLC0415
+    from bitwright.cli.run_folder import EXPERIMENT  # noqa: PLC0415
 
     settings = PruningSettings(structure, share, scope)
     run = stage_prune.prune(source, runs_dir, data_dir, overrides or (), settings, epochs, name)
-    write_and_say(run)
+    if is_first_process(read(run.path / EXPERIMENT).train):
+        write_and_say(run)

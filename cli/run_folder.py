@@ -12,6 +12,9 @@ from typing import TextIO
 
 EXPERIMENT = "experiment.toml"
 PRUNING = "pruning.json"
+STAGES = ".stages"
+STUDY = "study"
+"""Folder in a run for the trainings of studies of it, which are runs of their own."""
 
 _LOCKS: dict[Path, TextIO] = {}
 """Open lock files of this process."""
@@ -216,7 +219,7 @@ class RunFolder:
         return str(self._stamp(stage).get(name, ""))
 
     def _stamp_path(self, stage: str) -> Path:
-        return self.path / ".stages" / f"{stage}.json"
+        return self.path / STAGES / f"{stage}.json"
 
     def _stamp(self, stage: str) -> dict[str, object]:
         try:
@@ -224,6 +227,15 @@ class RunFolder:
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}
+
+
+def run_around(path: Path) -> Path | None:
+    """Return the folder of the run that a file belongs to, if any: not of one that only has studies above it."""
+    path = path.resolve()
+    for folder in path.parents:
+        if (folder / EXPERIMENT).is_file() and (folder / STAGES).is_dir():
+            return None if path.relative_to(folder).parts[0] == STUDY else folder
+    return None
 
 
 def digest(*parts: Path | str) -> str:

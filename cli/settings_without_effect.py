@@ -5,25 +5,7 @@ import math
 from pydantic import BaseModel
 
 from bitwright.cli.experiment import Experiment
-from bitwright.models.settings import Kind
-
-MLPS: tuple[Kind, ...] = ("mlp", "autoencoder")
-IMAGES: tuple[Kind, ...] = ("cnn", "lenet5", "cnv", "vgg_small", "resnet8", "resnet20", "fracbnn", "mobilenet_v2")
-BRANCHED: tuple[Kind, ...] = ("resnet8", "resnet20", "fracbnn", "mobilenet_v2")
-
-KINDS: dict[str, tuple[Kind, ...]] = {
-    "hidden": MLPS,
-    "channel_multiplier": IMAGES,
-    "shortcut": BRANCHED,
-    "shortcut_bit_width": BRANCHED,
-    "depthwise_bit_width": ("mobilenet_v2",),
-    "depthwise_input_bit_width": ("mobilenet_v2",),
-    "bottleneck_bit_width": ("mobilenet_v2",),
-    "tensor_train_least": ("mlp",),
-    "tensor_train_cores": ("mlp",),
-    "tensor_train_bit_width": ("mlp",),
-}
-"""The networks that look at a key of the model."""
+from bitwright.models.model_keys import KINDS_OF
 
 
 def check_effect(experiment: Experiment) -> None:
@@ -36,7 +18,7 @@ def check_effect(experiment: Experiment) -> None:
         ValueError: Naming the setting.
     """
     model, recipe, train = experiment.model, experiment.recipe, experiment.train
-    for key, kinds in KINDS.items():
+    for key, kinds in KINDS_OF.items():
         if model.kind not in kinds:
             _refuse(model, "model", key, f"for model.kind = {model.kind!r}", f"it is for {', '.join(kinds)}")
     if not model.tensor_train_rank:
@@ -48,7 +30,7 @@ def check_effect(experiment: Experiment) -> None:
         "bottleneck_bit_width": model.bottleneck_bit_width,
         "tensor_train_bit_width": model.tensor_train_bit_width,
     }
-    if 1 not in widths.values():
+    if 1 not in widths.values() and model.kind != "fracbnn":  # whose gates have signs of their own
         _refuse(recipe, "recipe", "sign_gradient", "where no width of recipe is 1", "only signs have one")
     if not any(width == 1 for name, width in widths.items() if name.endswith("weight_bit_width")):
         _refuse(recipe, "recipe", "binary_weight_scale", "where no weights have 1 bit", "set a weight_bit_width to 1")

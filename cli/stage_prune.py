@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitwright.cli.console import err, note
 from bitwright.cli.experiment import Experiment, changed, named, override_key
-from bitwright.cli.processes import is_first_process
+from bitwright.cli.processes import check_own_processes, is_first_process
 from bitwright.cli.prune_figures import figures, show
 from bitwright.cli.run_folder import PRUNING, RunFolder, digest, write_text
 from bitwright.cli.stage_calibrate import FloatRun, read_float, use_threads
@@ -50,6 +50,7 @@ def prune(
     """
     original = read_float(source, runs_dir, ())
     experiment = _experiment(original.experiment, overrides, epochs, name)
+    check_own_processes(experiment.train, "prune")
     run = RunFolder(runs_dir / experiment.name)
     if run.path.resolve() == original.checkpoint.parent.resolve():
         raise ValueError(
@@ -68,7 +69,8 @@ def prune(
     model = experiment.model.model_copy(update={"widths": json.loads(report.read_text())["widths"]})
     experiment = experiment.model_copy(update={"model": model})
     if epochs == 0:
-        _take(experiment, run)
+        if is_first_process(experiment.train):
+            _take(experiment, run)
     else:
         zeros = json.loads(report.read_text())["keep_zeros"]
         training = experiment.train.model_copy(update={"start_from": str(start), "keep_zeros": zeros})

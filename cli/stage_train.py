@@ -2,16 +2,16 @@
 
 import shutil
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import tomli_w
 
 from bitwright.cli.console import err, note
-from bitwright.cli.experiment import Experiment, read
-from bitwright.cli.processes import check_processes, is_first_process, wait_for_first
+from bitwright.cli.experiment import Experiment
+from bitwright.cli.processes import check_processes, has_text, is_first_process, wait_for_first
 from bitwright.cli.run_folder import EXPERIMENT, RunFolder, digest, write_text
-from bitwright.cli.settings_without_effect import check_effect
 from bitwright.cli.versions import installed
 
 KEY = "training/key"
@@ -34,14 +34,16 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     finished = [run.checkpoint, run.metrics]
     marker, unfinished = run.path / KEY, run.path / "training" / "resume.ckpt"
     whole = all(path.exists() for path in (*finished, marker)) and not unfinished.exists()
-    if whole and marker.read_text() == key and not run.is_current("train", key):
-        run.finish("train", key, 0.0, (), **_origins(experiment, run))  # killed between its last two steps
+    if whole and has_text(marker, key) and not run.is_current("train", key):  # killed between its last two steps
+        if not first:
+            return
+        run.finish("train", key, 0.0, (), **_origins(experiment, run))
     if run.is_current("train", key, present=finished):
-        store_experiment(experiment, run)  # its other sections may have changed
-        note(f"train: {run.checkpoint} is up to date")
+        if first:
+            store_experiment(experiment, run)  # its other sections may have changed
+            note(f"train: {run.checkpoint} is up to date")
         return
     check_processes(experiment.train)
-    check_effect(experiment)
     started = time.monotonic()
     # torch and Lightning take seconds to import: not before it is clear that they are needed
     from bitwright.models import dataset  # noqa: PLC0415
@@ -51,6 +53,8 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
     from bitwright.models.pruning import zeros_of  # noqa: PLC0415
     from bitwright.models.training import train as fit  # noqa: PLC0415
 
+    if not first:  # it brings the data, too
+        wait_for_first(marker, key)
     data = dataset.load(experiment.data.name, data_dir, validation=experiment.data.validation_fraction, console=err)
     description = NetworkDescription(
         experiment.model, experiment.recipe, tuple(data.train.inputs.shape[1:]), len(data.classes)
@@ -70,8 +74,6 @@ def train(experiment: Experiment, run: RunFolder, data_dir: Path | None) -> None
         run.lock()
         set_aside(run, key)
         store_experiment(experiment, run)
-    else:
-        wait_for_first(run.path / KEY, key)
     metrics = fit(
         description, experiment.train, data, experiment.seed, run.path, report=None if err.is_terminal else note
     )
@@ -97,6 +99,11 @@ def training_finished(experiment: Experiment, run: RunFolder) -> None:
     key = training_key(experiment, run)
     write_text(run.path / KEY, key)
     run.finish("train", key, 0.0, (), **_origins(experiment, run))
+
+
+def is_new(experiment: Experiment, run: RunFolder) -> bool:
+    """Return whether no training of these settings was begun in the run's folder."""
+    return not has_text(run.path / KEY, training_key(experiment, run))
 
 
 def training_key(experiment: Experiment, run: RunFolder) -> str:
@@ -155,8 +162,11 @@ def _check_teacher_data(experiment: Experiment) -> None:
     Raises:
         ValueError: Naming both.
     """
-    told = Path(experiment.train.teacher).parent / EXPERIMENT
-    theirs = read(told).data.name if told.is_file() else experiment.data.name
+    try:
+        told = tomllib.loads((Path(experiment.train.teacher).parent / EXPERIMENT).read_text())
+        theirs = told["data"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
     if theirs != experiment.data.name:
         raise ValueError(
             f"train.teacher: network must have learned from data.name = {experiment.data.name!r} as this one, not from "
@@ -183,7 +193,7 @@ def set_aside(run: RunFolder, key: str) -> None:
         key: Of the training that is to come.
     """
     marker = run.path / KEY
-    if marker.exists() and marker.read_text() == key:
+    if has_text(marker, key):
         return
     shutil.rmtree(marker.parent, ignore_errors=True)
     if run.checkpoint.exists():

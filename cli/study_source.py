@@ -15,7 +15,7 @@ from bitwright.calibration.settings import CalibrationSettings
 from bitwright.cli.console import err
 from bitwright.cli.experiment import changed
 from bitwright.cli.named_run import refuse_autoencoder
-from bitwright.cli.run_folder import RunFolder, digest
+from bitwright.cli.run_folder import STUDY, RunFolder, digest
 from bitwright.cli.stage_calibrate import FloatRun, read_float
 from bitwright.cli.study_store import Store
 from bitwright.models import dataset
@@ -51,7 +51,7 @@ class Source:
     @property
     def folder(self) -> Path:
         """Where studies lie."""
-        return self.run.run.path / "study"
+        return self.run.run.path / STUDY
 
     def store(self, study: str) -> Store:
         """Open what a study has found so far."""

@@ -13,7 +13,7 @@ from bitwright.calibration.evaluate import scores
 from bitwright.cli.console import err, out
 from bitwright.cli.experiment import Experiment, changed, override_key
 from bitwright.cli.named_run import refuse_autoencoder, resolve
-from bitwright.cli.run_folder import RunFolder, digest, write_text
+from bitwright.cli.run_folder import STUDY, RunFolder, digest, write_text
 from bitwright.cli.stage_train import train
 from bitwright.cli.study_chart import variants_chart
 from bitwright.cli.study_store import Result, Setting, Store
@@ -56,7 +56,7 @@ class TrainingSource:
     @property
     def folder(self) -> Path:
         """Where studies lie."""
-        return self.run.path / "study"
+        return self.run.path / STUDY
 
     @cached_property
     def data(self) -> DataSet:

@@ -1,7 +1,11 @@
 """Files of data sets over HTTP: announced, resumed where they broke off, checked by MD5 and renamed when whole."""
 
+import fcntl
 import hashlib
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -82,7 +86,25 @@ def failure(cause: Exception) -> str:
     return " ".join(text.split()) or type(cause).__name__
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes of this machine and user from fetching the same file at the same time.
+
+    The lock does not lie beside the file: the folder is made when the first byte arrives.
+    """
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    with (Path(tempfile.gettempdir()) / f"bitwright-{os.getuid()}-{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _fetch(folder: Path, file: RemoteFile, console: Console) -> None:
+    with _alone(folder / file.name):
+        if not (folder / file.name).is_file():  # another process may have brought it
+            _fetch_alone(folder, file, console)
+
+
+def _fetch_alone(folder: Path, file: RemoteFile, console: Console) -> None:
     part = folder / f"{file.name}.part"
     if not part.is_file() or _md5(part) != file.md5:
         _receive(file, part, console)

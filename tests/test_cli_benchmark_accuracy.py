@@ -134,6 +134,9 @@ def test_training_that_was_cut_short_says_so_and_shows_its_curve(tmp_path: Path)
     assert row[1] == "`cifar10_cnv_w1a1`, `train.epochs=2`, `train.precision=bfloat16`"
     assert (row[3], row[6]) == ("50.00, open", "2")
     assert row[10] == "a GPU, torch 2.13.0, brevitas 0.13.4"
+    old = replace(facts("cifar10_cnv_w1a1", 3, 0.5), experiment=experiment.model_copy(update={"seed": 3}))
+    mixed = next(line for line in table({"cifar10_cnv_w1a1": [old, short]}) if "cnv_w1a1" in line)
+    assert cells(mixed)[10] == "earlier: not written down; a GPU, torch 2.13.0, brevitas 0.13.4"
     assert cells(rows_of(text)["cifar10_cnv_w2a2"])[3] == "90.00"
     assert curves_of(text) == {"cifar10_cnv_w1a1": ("| `cifar10_cnv_w1a1` | 1 | 30 | 40.1 52.3 |",)}
     second = replace(short, experiment=experiment.model_copy(update={"seed": 2}))

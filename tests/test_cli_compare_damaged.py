@@ -157,7 +157,12 @@ def test_why_a_run_was_not_timed_stands_beside_the_csv(
         ),
         (
             ("{made}/binary", "--format", "html", "--out", "{made}/binary/checkpoint.safetensors"),
-            "--out: file must lie outside the folders of runs, not be {made}/binary/checkpoint.safetensors; name one "
+            "--out: file must end in .html or .htm with --format html, not be {made}/binary/checkpoint.safetensors; "
+            "name another",
+        ),
+        (
+            ("{made}/binary", "--format", "json", "--out", "{made}/binary/verification.json"),
+            "--out: file must lie outside the folders of runs, not be {made}/binary/verification.json; name one "
             "beside {made}/binary",
         ),
         (
@@ -173,13 +178,16 @@ def test_wrong_argument_is_one_line(arguments: tuple[str, ...], line: str, made:
 
 
 def test_file_of_another_kind_is_not_written_over(runs: Path, bitwright: Bitwright) -> None:
-    for name, status in (("mine.toml", 2), ("old.md", 0)):
-        (runs / name).write_text("mine")
-        outcome = bitwright("compare", runs / "binary", "--no-speed", "--format", "md", "--out", runs / name)
-        assert outcome.status == status, outcome.err
-        assert ((runs / name).read_text() == "mine") == bool(status)
-    says = f"--out: file that is written over must end in .md, not be {runs / 'mine.toml'}; name another, or delete it"
-    assert bitwright("compare", runs / "binary", "--format", "md", "--out", runs / "mine.toml").err.startswith(says)
+    study = Path(shutil.copytree(runs / "binary", runs / "binary" / "study" / "one"))
+    for path in (runs / "old.md", study.parent / "new.md"):
+        (runs / "old.md").write_text("mine")
+        outcome = bitwright("compare", study, "--no-speed", "--format", "md", "--out", path)
+        assert outcome.status == 0, outcome.err
+        assert path.read_text().startswith("|")
+    (runs / "mine.toml").write_text("mine")
+    outcome = bitwright("compare", runs / "binary", "--format", "md", "--out", runs / "mine.toml")
+    says = f"--out: file must end in .md or .markdown with --format md, not be {runs / 'mine.toml'}; name another\n"
+    assert (outcome.status, outcome.err, (runs / "mine.toml").read_text()) == (2, says, "mine")
 
 
 @pytest.mark.parametrize(("name", "why"), [("file/x.csv", "File exists"), ("file/new/x.csv", "Not a directory")])

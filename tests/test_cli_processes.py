@@ -14,7 +14,7 @@ import torch
 from road import CONFIGS, SMALL, Bitwright
 from safetensors.torch import load_file
 
-from bitwright.cli import stage_train
+from bitwright.cli import processes, stage_train
 from bitwright.cli.processes import is_first_process, wait_for_first
 from bitwright.models.hardware import cores
 from bitwright.models.settings import TrainSettings
@@ -96,6 +96,35 @@ def test_process_that_waits_in_vain_says_so(tmp_path: Path) -> None:
         wait_for_first(marker, "wanted", seconds=0.2)
     marker.write_text("wanted")
     wait_for_first(marker, "wanted", seconds=0.0)
+    marker.unlink()
+    with pytest.raises(TimeoutError):
+        wait_for_first(marker, "wanted", seconds=0.0)
+
+
+def test_further_process_waits_for_the_first(
+    tmp_path: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", CONFIGS / "digits_mlp_w6a6.toml", "--runs-dir", tmp_path, *SMALL)
+    assert bitwright(*command).status == 0  # the folder is there, of other settings
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    monkeypatch.setattr(processes, "WAIT_SECONDS", 0.2)
+    for name, value in {**TORCHRUN, "RANK": "1", "GROUP_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    outcome = bitwright(*command, "--set", "train.nodes=2")
+    marker = tmp_path / "digits_mlp_w6a6" / "training" / "key"
+    says = f"{marker}: file must come from the first process within 0.2 s, not be missing or of other settings; "
+    assert outcome.status == 2
+    assert outcome.err.startswith(says)
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
+
+
+def test_prune_of_several_machines_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:
+    outcome = bitwright("prune", fixed_run, "--runs-dir", fixed_run.parent, "--set", "train.nodes=2")
+    says = (
+        "prune: processes must be those of one machine that it starts itself, not of 2 nodes or of torchrun or srun; "
+        "leave out train.nodes, and call it once\n"
+    )
+    assert (outcome.status, outcome.err) == (2, says)
 
 
 def started(launcher: str, node: int, port: int, arguments: list[str]) -> subprocess.Popen[str]:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
-from road import CONFIGS, Bitwright
+from road import CONFIGS, SMALL, Bitwright
 
-from bitwright.cli.experiment import read
-from bitwright.cli.settings_without_effect import KINDS, check_effect
+from bitwright.cli.experiment import changed, read
+from bitwright.cli.settings_without_effect import check_effect
+from bitwright.models.model_keys import KINDS_OF
+from bitwright.models.settings import ModelSettings
 
 
 @pytest.mark.parametrize(
@@ -91,10 +93,49 @@ def test_setting_that_is_looked_at_is_taken(config: str, setting: str) -> None:
     check_effect(read(CONFIGS / f"{config}.toml", [setting]))
 
 
+def test_gates_have_signs_whatever_the_weights() -> None:
+    settings = ["recipe.weight_bit_width=4", "recipe.sign_gradient=tanh"]
+    check_effect(read(CONFIGS / "digits_fracbnn_w1a2.toml", settings))
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "key"),
+    [
+        ("digits_mlp_w6a6", "cnn", "hidden"),
+        ("digits_mobilenet_v2_w1a1", "resnet8", "bottleneck_bit_width"),
+        ("cifar10_cnv_w1a1", "mlp", "channel_multiplier"),
+    ],
+)
+def test_another_kind_drops_the_keys_of_the_file_s_kind_alone(config: str, kind: str, key: str) -> None:
+    path = CONFIGS / f"{config}.toml"
+    own = read(path, ["model.channel_multiplier=0.5"] if key == "channel_multiplier" else [])
+    other = changed(own, [f"model.kind={kind}"])
+    default = ModelSettings.model_fields[key].default
+    assert getattr(own.model, key) != default
+    assert getattr(other.model, key) == default
+    check_effect(other)
+    if key == "hidden":
+        assert read(path, [f"model.kind={kind}"]).model.hidden == default
+        with pytest.raises(ValueError, match=r"^model\.hidden: value must be left out for model\.kind = 'cnn'"):
+            check_effect(read(path, [f"model.kind={kind}", "model.hidden=[8]"]))
+
+
+def test_training_that_an_earlier_version_began_goes_on(
+    tmp_path: Path, bitwright: Bitwright, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", CONFIGS / "digits_mlp_w6a6.toml", "--runs-dir", tmp_path, *SMALL)
+    ignored = ("--set", "model.channel_multiplier=2.0")
+    assert bitwright(*command, *ignored).status == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("bitwright.cli.settings_without_effect.check_effect", lambda _: None)
+        assert bitwright(*command, *ignored).status == 0
+    assert bitwright(*command, *ignored).status == 0
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_config_is_taken(path: Path) -> None:
     check_effect(read(path))
 
 
 def test_keys_are_those_of_the_model() -> None:
-    assert set(KINDS) <= set(type(read(CONFIGS / "digits_mlp_w6a6.toml").model).model_fields)
+    assert set(KINDS_OF) <= set(ModelSettings.model_fields)

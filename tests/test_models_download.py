@@ -84,6 +84,19 @@ def test_whole_file_is_fetched_into_a_new_folder(tmp_path: Path, home: Home) -> 
     assert names(tmp_path / "set") == ["a.bin"]
 
 
+def test_processes_that_lack_the_same_file_fetch_it_once(tmp_path: Path, home: Home) -> None:
+    def bring() -> None:
+        fetch(tmp_path / "new", [home.file()], console=Console(file=io.StringIO()))
+
+    several = [threading.Thread(target=bring) for _ in range(4)]
+    for each in several:
+        each.start()
+    for each in several:
+        each.join()
+    assert (tmp_path / "new" / "a.bin").read_bytes() == CONTENT
+    assert home.asked == [None]
+
+
 def test_fetch_says_what_from_where_and_how_large(tmp_path: Path, home: Home) -> None:
     text = io.StringIO()
     fetch(tmp_path, [home.file()], console=Console(file=text, width=40))

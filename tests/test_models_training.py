@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bitwright.models import classifier, training
+from bitwright.models import classifier, training, training_state
 from bitwright.models.batches import SplitBatches, training_batches
 from bitwright.models.checkpoint import SCALE, NetworkDescription, load
 from bitwright.models.dataset import DataSet
@@ -148,6 +149,21 @@ def test_training_goes_on_where_it_failed(
             trained(tmp_path / "failed", settings)
     assert (tmp_path / "failed/training/resume.ckpt").exists()
     assert trained(tmp_path / "failed", settings) == whole
+
+
+def test_seconds_are_of_all_starts_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def report(_: str) -> None:
+        now[0] += 10  # an epoch takes so long
+
+    monkeypatch.setattr(training_state, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with monkeypatch.context() as patched:
+        interrupt(patched, 1, OSError("disk"))
+        with pytest.raises(OSError, match=r"^disk$"):
+            train(MLP, SETTINGS, digits(), SEED, tmp_path, report=report)
+    now[0] += 1000  # until it is called again
+    assert train(MLP, SETTINGS, digits(), SEED, tmp_path, report=report)["seconds"] == 10 * SETTINGS.epochs
 
 
 def test_gradients_are_told_the_share_of_the_epochs_that_is_done(
@@ -323,33 +339,6 @@ def test_statistics_are_those_of_the_weights_that_are_kept(tmp_path: Path) -> No
             network(batch)
     expected = torch.stack([batch.mean(dim=0) for batch in seen]).mean(dim=0)
     torch.testing.assert_close(norm.running_mean, expected)
-
-
-def test_products_of_bfloat16_train_weights_that_are_validated_in_float32(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kinds: list[tuple[bool, torch.dtype]] = []
-
-    def noted(layer: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401 - torch's hook
-        kinds.append((layer.training, getattr(output, "value", output).dtype))
-
-    build = NetworkDescription.build
-
-    def watched(self: NetworkDescription) -> torch.nn.Module:
-        network = build(self)
-        network.get_submodule("fc0").register_forward_hook(noted)
-        return network
-
-    monkeypatch.setattr(NetworkDescription, "build", watched)
-    settings = SETTINGS.model_copy(update={"epochs": 12})
-    metrics = trained(tmp_path / "a", settings.model_copy(update={"precision": "bfloat16"}))
-    trained_in = {kind for training, kind in kinds[20:] if training}  # behind those that see ranges
-    assert trained_in == {torch.bfloat16}
-    assert {kind for training, kind in kinds if not training} == {torch.float32}
-    other = trained(tmp_path / "b", settings)
-    assert metrics["weights"] != other["weights"]
-    assert abs(metrics["validation_accuracy"] - other["validation_accuracy"]) <= 0.2  # of 60 images
-    assert other["validation_accuracy"] > 0.3
 
 
 def test_every_epoch_sees_the_training_images_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
