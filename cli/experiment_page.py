@@ -31,7 +31,8 @@ activation_bit_width = 6
 ```
 
 A key can be overridden for one run, as often as wanted: `--set section.key=value`, the value as in TOML. Text needs no
-quotes, unless it would read as a number, as `true` or as `false`.
+quotes, unless it would read as a number, as `true` or as `false`. `--set model.kind=...` drops the
+keys of `[model]` that the other network does not look at; `train` refuses settings without effect.
 
 ```console
 $ bitwright train configs/digits_mlp_w6a6.toml --set train.epochs=3 --set 'model.hidden=[32, 32]' --set data.name=mnist
