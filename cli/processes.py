@@ -97,7 +97,7 @@ def has_text(path: Path, text: str) -> bool:
     """Return whether a file is there and holds a text; another process may take it away meanwhile."""
     try:
         return path.read_text() == text
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -183,7 +183,7 @@ def test_file_of_another_kind_is_not_written_over(runs: Path, bitwright: Bitwrig
         (runs / "old.md").write_text("mine")
         outcome = bitwright("compare", study, "--no-speed", "--format", "md", "--out", path)
         assert outcome.status == 0, outcome.err
-        assert path.read_text().startswith("|")
+        assert path.read_text().startswith("### Accuracy and size\n")
     (runs / "mine.toml").write_text("mine")
     outcome = bitwright("compare", runs / "binary", "--format", "md", "--out", runs / "mine.toml")
     says = f"--out: file must end in .md or .markdown with --format md, not be {runs / 'mine.toml'}; name another\n"
