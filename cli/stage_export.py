@@ -21,6 +21,7 @@ from bitwright.export.lower import LoweredNetwork, lower
 from bitwright.export.operations import Integers
 from bitwright.export.pass_softmax import remove_final_softmax
 from bitwright.export.precision import precision_text
+from bitwright.export.problems import UnsupportedOperatorError
 from bitwright.export.program import Program
 from bitwright.export.program_file import read as read_program
 from bitwright.export.program_file import write as program_model
@@ -156,11 +157,13 @@ def _lowered(model: ModelSettings, path: Path) -> LoweredNetwork:
     """Lower the graph of a network of ours; name the setting, where one is known to be in the way."""
     try:
         return lower(load(path), str(path))
-    except ValueError as error:
+    except UnsupportedOperatorError as error:
         if model.shortcut != "real":
             raise
+        first, *others = error.problems
+        more = f", and {len(others)} more" if others else ""
         raise ValueError(
-            f"model.shortcut: value must be 'quantized' to export this network, not 'real'; train it so ({error})"
+            f"model.shortcut: value must be 'quantized' to export this network, not 'real'; train it so ({first}{more})"
         ) from error
 
 

@@ -1,20 +1,16 @@
-"""The versions that a result depends on."""
+"""The versions that are installed, and those that are asked for."""
 
 import importlib.metadata
 import re
+
+from bitwright.models.versions import versions
 
 PARTS = ("bitwright", "torch", "brevitas", "qonnx", "onnx", "onnxruntime", "hls4ml", "numpy", "lightning")
 
 
 def installed() -> dict[str, str]:
     """Return the installed version of every part; "missing" where it is not there."""
-    versions = {}
-    for part in PARTS:
-        try:
-            versions[part] = importlib.metadata.version(part)
-        except importlib.metadata.PackageNotFoundError:
-            versions[part] = "missing"
-    return versions
+    return versions(PARTS)
 
 
 def pins() -> dict[str, str]:

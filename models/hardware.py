@@ -1,12 +1,8 @@
 """What a training runs on, for the record. Imports no torch before it is asked for a GPU's name."""
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
-
-PARTS = ("bitwright", "torch", "brevitas", "lightning", "numpy")
-"""What the weights of a training depend on."""
 
 
 def processor() -> str:
@@ -28,24 +24,17 @@ def trained_on(device_type: str, processes: int, threads: int) -> str:
     """Return what a training runs on, for people.
 
     Args:
-        device_type: As torch has it: "cpu", "cuda".
+        device_type: As torch has it: "cpu", "cuda", "mps".
         processes: Of all nodes, one a device.
         threads: Of each process on the CPU.
 
     >>> trained_on("cpu", 1, 2) == f"{processor()}, threads: 2"
     True
     """
-    if device_type != "cuda":
+    if device_type == "cpu":
         return f"{processor()}, " + (f"processes: {processes}, " if processes > 1 else "") + f"threads: {threads}"
+    if device_type != "cuda":
+        return f"{device_type} of {processor()}"
     import torch  # noqa: PLC0415 - takes seconds
 
     return (f"{processes} x " if processes > 1 else "") + torch.cuda.get_device_name()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that the weights of a training depend on.
-
-    >>> versions()["brevitas"] == importlib.metadata.version("brevitas")
-    True
-    """
-    return {part: importlib.metadata.version(part) for part in PARTS}

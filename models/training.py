@@ -23,11 +23,12 @@ from bitwright.models.classifier import Classifier
 from bitwright.models.dataset import DataSet
 from bitwright.models.distillation import load_teacher
 from bitwright.models.figure import figure_of
-from bitwright.models.hardware import trained_on, versions
+from bitwright.models.hardware import trained_on
 from bitwright.models.pruning import zeros_of
 from bitwright.models.reconstruction import Reconstruction
 from bitwright.models.settings import TrainSettings
 from bitwright.models.training_state import EpochLines, KeepBest, ResumePoint, StopEarly
+from bitwright.models.versions import versions
 from bitwright.quant.brevitas_activations import STATISTICS_BATCHES
 
 

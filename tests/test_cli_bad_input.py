@@ -121,6 +121,7 @@ def test_shortcuts_that_are_not_lowered_are_refused_by_their_setting(tmp_path: P
     assert outcome.status == 2
     says = "model.shortcut: value must be 'quantized' to export this network, not 'real'; train it so ("
     assert outcome.err.startswith(says)
+    assert outcome.err.count("\n") == 1
     assert not (run / "model.lowered.onnx").exists()
 
 
