@@ -23,6 +23,7 @@ from bitwright.models.classifier import Classifier
 from bitwright.models.dataset import DataSet
 from bitwright.models.distillation import load_teacher
 from bitwright.models.figure import figure_of
+from bitwright.models.freed_memory import freed_memory_kept
 from bitwright.models.hardware import trained_on
 from bitwright.models.pruning import zeros_of
 from bitwright.models.reconstruction import Reconstruction
@@ -85,7 +86,7 @@ def train(
         watched, mode = ("validation_accuracy", "max") if of_classes else ("validation_loss", "min")
         callbacks.append(StopEarly(watched, mode=mode, patience=settings.early_stop_epochs))
     callbacks.append(RichProgressBar(leave=False) if report is None else EpochLines(report))
-    with _quiet_lightning(), _plain_refusals():
+    with _quiet_lightning(), _plain_refusals(), freed_memory_kept():
         trainer = L.Trainer(
             max_epochs=settings.epochs,
             accelerator=settings.accelerator,
