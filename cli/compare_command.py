@@ -22,7 +22,7 @@ def compare(
     ] = None,
     speed: Annotated[bool, typer.Option(help="Time the networks on this machine's CPU: seconds for each row.")] = True,
     images: Annotated[int, typer.Option(min=1, help="Inputs of the test set to time with, at most.")] = 1000,
-    threads: Annotated[int, typer.Option(min=1, help="Threads to time with, of each of the three.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads to time with, of each of the four.")] = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Compare runs: accuracy, size, speed, exactness and hardware cost, in one table and on one page with plots.
@@ -34,9 +34,10 @@ def compare(
     Sizes: packed is every constant of the integer program at its width; the program's and the checkpoint's are files.
     Compression is 32 bits a weight, divided by the bits of the weights.
 
-    Speed: PyTorch in float32 (batch norms folded), PyTorch with int8 dynamic quantisation of the dense layers, and the
-    integer program, of the same topology, in turn on the same inputs and threads; the fastest of several rounds. One
-    thread is timed by the CPU time that it takes. More are timed by the clock, and want a machine without other work.
+    Speed: PyTorch in float32 (batch norms folded), ONNX Runtime in float32 and in int8 (dense layers and convolutions
+    quantised statically), and the integer program, of the same topology, in turn on the same inputs and threads; the
+    fastest of several rounds. One thread is timed by the CPU time that it takes. More are timed by the clock, and want
+    a machine without other work.
 
     Hardware: each column is of one stage and one tool; figures of different stages do not compare.
 

@@ -96,9 +96,9 @@ def _flat(row: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:
     if row["mean_squared_error"]:
         found |= {f"mean_squared_error_{name}": row["mean_squared_error"][name] for name in SPREAD}
     found |= {name: row[name] for name in PLAIN}
-    for name in ("float32", "int8_dynamic", "program"):
+    for name in ("float32", "float32_onnxruntime", "int8", "program"):
         found[f"{name}_images_per_second"] = (row["speed"] or {}).get(name)
-    for name in ("int8_dynamic_of_float32", "program_of_float32"):
+    for name in ("float32_onnxruntime_of_float32", "int8_of_float32", "program_of_float32"):
         found[name] = (row["speed"] or {}).get(name)
     for level, compared in row["levels"].items():
         found[f"{level}_integers_compared"] = (compared or {}).get("compared")

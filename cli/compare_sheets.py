@@ -138,10 +138,12 @@ def _spread(name: str, form: str) -> Callable[[Mapping[str, Any]], Cell]:
 def _speed_columns() -> list[Column]:
     return [
         ("PyTorch, float32", _figure("speed", "float32")),
-        ("PyTorch, int8 dynamic", _figure("speed", "int8_dynamic")),
+        ("ONNX Runtime, float32", _figure("speed", "float32_onnxruntime")),
+        ("ONNX Runtime, int8", _figure("speed", "int8")),
         ("integer program", _figure("speed", "program")),
-        ("int8 dynamic / float32", _figure("speed", "int8_dynamic_of_float32")),
-        ("integer program / float32", _figure("speed", "program_of_float32")),
+        ("ONNX Runtime, float32 / PyTorch", _figure("speed", "float32_onnxruntime_of_float32")),
+        ("ONNX Runtime, int8 / PyTorch", _figure("speed", "int8_of_float32")),
+        ("integer program / PyTorch", _figure("speed", "program_of_float32")),
     ]
 
 

@@ -1,4 +1,4 @@
-"""How fast a network runs on this machine's CPU: float32 and int8 in PyTorch, and the integer program."""
+"""How fast a network runs on this machine's CPU: in PyTorch, in ONNX Runtime, and as the integer program."""
 
 import os
 import time
@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from bitwright.cli.compare_facts import RunFacts
+from bitwright.cli.compare_onnxruntime import float32_and_int8
 from bitwright.cli.stage_export import load_array
-from bitwright.cli.study_int8 import dynamically_quantised
 from bitwright.export.interface import Port, output_values, read_interface
 from bitwright.export.operations import Integers
 from bitwright.export.torch_level import run_torch
@@ -25,8 +25,8 @@ from bitwright.models import dataset
 from bitwright.models.checkpoint import NetworkDescription
 from bitwright.quant.recipe import Recipe
 
-FLOAT32, INT8, PROGRAM = "float32", "int8_dynamic", "program"
-KINDS = (FLOAT32, INT8, PROGRAM)
+FLOAT32, FLOAT32_ONNXRUNTIME, INT8, PROGRAM = "float32", "float32_onnxruntime", "int8", "program"
+KINDS = (FLOAT32, FLOAT32_ONNXRUNTIME, INT8, PROGRAM)
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 """What the integer program's executor asks how many threads it may have."""
@@ -43,24 +43,28 @@ class Speed:
     Args:
         run: Name of the run that was timed.
         images: So many at a call.
-        float32: Of PyTorch, in float32, batch norms folded into the layers.
-        int8_dynamic: Of the same with PyTorch's int8 dynamic quantisation of its dense layers.
+        float32: Of PyTorch, in float32, batch norms folded into the layers where the network can be without them.
+        float32_onnxruntime: Of the same in ONNX Runtime.
+        int8: Of the same in ONNX Runtime, all of it quantised statically to 8 bits.
         program: Of the integer program; None where there is none.
-        int8_dynamic_of_float32: Ratio.
+        float32_onnxruntime_of_float32: Ratio.
+        int8_of_float32: Ratio.
         program_of_float32: Ratio.
     """
 
     run: str
     images: int
     float32: float
-    int8_dynamic: float
+    float32_onnxruntime: float
+    int8: float
     program: float | None
-    int8_dynamic_of_float32: float
+    float32_onnxruntime_of_float32: float
+    int8_of_float32: float
     program_of_float32: float | None
 
 
 def speed(facts: RunFacts, images: int, threads: int, data_dir: Path | None) -> Speed:
-    """Time a run's network, and PyTorch's float32 and int8 of the same topology, in turn on the same inputs.
+    """Time a run's network, and float32 and int8 of the same topology, in turn on the same inputs.
 
     Args:
         facts: The run.
@@ -74,9 +78,11 @@ def speed(facts: RunFacts, images: int, threads: int, data_dir: Path | None) -> 
     """
     codes, values = _inputs(facts, images, data_dir)
     network = float_network(facts)
+    float32, int8 = float32_and_int8(network, values, threads)
     calls: dict[str, Callable[[], NDArray[Any]]] = {
         FLOAT32: partial(run_torch, network, values),
-        INT8: partial(run_torch, dynamically_quantised(network), values),
+        FLOAT32_ONNXRUNTIME: float32,
+        INT8: int8,
     }
     if codes is not None and facts.program is not None:
         calls[PROGRAM] = partial(facts.program, codes)
@@ -90,9 +96,11 @@ def speed(facts: RunFacts, images: int, threads: int, data_dir: Path | None) -> 
         run=facts.name,
         images=len(values),
         float32=shown[FLOAT32],
-        int8_dynamic=shown[INT8],
+        float32_onnxruntime=shown[FLOAT32_ONNXRUNTIME],
+        int8=shown[INT8],
         program=shown.get(PROGRAM),
-        int8_dynamic_of_float32=ratios[INT8],
+        float32_onnxruntime_of_float32=ratios[FLOAT32_ONNXRUNTIME],
+        int8_of_float32=ratios[INT8],
         program_of_float32=ratios.get(PROGRAM),
     )
 
@@ -100,10 +108,12 @@ def speed(facts: RunFacts, images: int, threads: int, data_dir: Path | None) -> 
 def float_network(facts: RunFacts) -> nn.Module:
     """Return the run's topology in float32, in eval mode: with biases where batch norms are folded into the layers.
 
-    The weights are random; how long it takes does not depend on them.
+    A FracBNN keeps its batch norms, which stand behind its shortcuts and are part of no layer. The weights are random;
+    how long it takes does not depend on them.
     """
     data = dataset.describe(facts.experiment.data.name)
-    model = facts.experiment.model.model_copy(update={"batch_norm": False})
+    model = facts.experiment.model
+    model = model.model_copy(update={"batch_norm": model.kind == "fracbnn"})
     return NetworkDescription(model, Recipe.floating(), data.input_shape, len(data.classes)).build().eval()
 
 

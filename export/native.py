@@ -12,13 +12,14 @@ from threading import Lock
 
 from platformdirs import user_cache_dir
 
-SOURCE = Path(str(resources.files("bitwright.export").joinpath("templates", "packed.cpp")))
+TEMPLATES = Path(str(resources.files("bitwright.export").joinpath("templates")))
+SOURCES = (TEMPLATES / "packed.cpp", TEMPLATES / "threshold.cpp")
 FLAGS = ("-O3", "-std=c++17", "-fPIC", "-shared", "-w")
 _LOCK = Lock()
 
 
 def library() -> ctypes.CDLL | None:
-    """Return the compiled `packed.cpp`, or None where it cannot be had: no g++, one that fails, no place to write to.
+    """Return the compiled sources, or None where they cannot be had: no g++, one that fails, no place to write to.
 
     The first call of a process asks g++ what machine this is; the first on a machine compiles, in a second or two.
     """
@@ -38,7 +39,7 @@ def _loaded() -> ctypes.CDLL | None:
 
 
 def build(gcc: str, folder: Path, machine: str = "native") -> Path:
-    """Compile the source into a folder, unless the same source was, by this compiler and for such a machine.
+    """Compile the sources into a folder, unless the same sources were, by this compiler and for such a machine.
 
     Args:
         gcc: The compiler.
@@ -56,12 +57,12 @@ def build(gcc: str, folder: Path, machine: str = "native") -> Path:
     # The macros that it defines by itself tell its version and what "native" can do
     asked = [*command, "-dM", "-E", "-x", "c++", "-"]
     macros = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout
-    digest = hashlib.sha256("\0".join(FLAGS).encode() + macros + SOURCE.read_bytes())
+    digest = hashlib.sha256("\0".join(FLAGS).encode() + macros + b"\0".join(source.read_bytes() for source in SOURCES))
     made = folder / f"{digest.hexdigest()[:24]}.so"
     if not made.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as own:  # other processes may be compiling too
             partial = Path(own) / made.name
-            subprocess.run([*command, str(SOURCE), "-o", str(partial)], capture_output=True, check=True)
+            subprocess.run([*command, *map(str, SOURCES), "-o", str(partial)], capture_output=True, check=True)
             partial.replace(made)
     return made

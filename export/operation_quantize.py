@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bitwright.export.native_threshold import reached
 from bitwright.export.operation import Integers, Interval, Shape, UnaryOperation
 from bitwright.quant.bipolar import Bipolar, Format
 from bitwright.quant.fixed_point import FixedPoint, shift_round, smallest_format
@@ -57,8 +58,8 @@ class MultiplyAdd(Quantizing):
         return self.format.overflowed(shift_round(sums, self.shift, self.format.rounding))
 
 
-FEW = 8
-"""Thresholds that are compared one after the other; among more, each value is looked up."""
+MOST_COMPARED, MOST_COMPARED_NUMPY = 255, 8
+"""Thresholds that are compared one after the other, in C++ and in NumPy; among more, each value is looked up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,19 +80,34 @@ class Threshold(Quantizing):
     format: Format
 
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
-        """Compare and count."""
-        step = 2 if isinstance(self.format, Bipolar) else 1
-        if self.thresholds.shape[1] == 1:
-            below = np.where(self.rising, self.format.lowest, self.format.highest)  # (C,)
-            return np.where(codes >= self.thresholds[:, 0], below + np.where(self.rising, step, -step), below)
+        """Compare and count: in C++ where it can be had and they are not too many."""
+        if self.thresholds.shape[1] <= MOST_COMPARED:
+            found = reached(codes, self.thresholds.T, self._first, self._step)
+            if found is not None:
+                return found
+        return self.run_numpy(codes)
+
+    def run_numpy(self, codes: Integers) -> Integers:
+        """Compare and count without C++."""
         count = np.zeros(codes.shape, np.int64)
-        if self.thresholds.shape[1] <= FEW:
+        if self.thresholds.shape[1] <= MOST_COMPARED_NUMPY:
             for level in range(self.thresholds.shape[1]):
                 count += codes >= self.thresholds[:, level]
         else:
             for channel, thresholds in enumerate(self.thresholds):
                 count[..., channel] = np.searchsorted(thresholds, codes[..., channel], side="right")
-        return np.where(self.rising, self.format.lowest + step * count, self.format.highest - step * count)
+        return self._first + self._step * count
+
+    @property
+    def _first(self) -> Integers:
+        """Results ``(C,)`` of a code that reaches none."""
+        return np.where(self.rising, self.format.lowest, self.format.highest)
+
+    @property
+    def _step(self) -> Integers:
+        """What each threshold adds, ``(C,)``."""
+        step = 2 if isinstance(self.format, Bipolar) else 1
+        return np.where(self.rising, step, -step)
 
 
 @dataclass(frozen=True, eq=False)

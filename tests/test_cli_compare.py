@@ -246,7 +246,7 @@ def test_speed_is_of_the_same_topology_and_inputs(made: Path, bitwright: Bitwrig
     assert [whole["timing"][key] for key in ("images", "threads")] == [40, 1]
     speed = found["net_s1_w4"]["speed"]
     assert (speed["run"], speed["images"]) == ("net_s1_w4", 40)
-    for kind in ("int8_dynamic", "program"):
+    for kind in ("float32_onnxruntime", "int8", "program"):
         assert speed[kind] > 0
         assert speed[f"{kind}_of_float32"] == pytest.approx(speed[kind] / speed["float32"], rel=0.01, abs=0.001)
     assert found["float"]["speed"]["float32"] > 0

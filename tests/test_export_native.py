@@ -32,7 +32,7 @@ def test_same_source_is_compiled_once(cache_folder: Path, monkeypatch: pytest.Mo
     assert made.stat().st_mtime_ns == written
     other = cache_folder.parent / "other.cpp"
     other.write_text("int other;\n")
-    monkeypatch.setattr(native, "SOURCE", other)
+    monkeypatch.setattr(native, "SOURCES", (other,))
     assert native.build("g++", cache_folder) != made
     assert len(list(cache_folder.iterdir())) == 2
 
@@ -47,7 +47,7 @@ def test_no_compiler_is_no_library(cache_folder: Path, monkeypatch: pytest.Monke
 def test_compiler_that_fails_is_no_library(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = cache_folder.parent.parent / "wrong.cpp"
     wrong.write_text("this is not C++\n")
-    monkeypatch.setattr(native, "SOURCE", wrong)
+    monkeypatch.setattr(native, "SOURCES", (native.SOURCES[0], wrong))
     with pytest.raises(subprocess.CalledProcessError):
         native.build("g++", cache_folder)
     assert native.library() is None

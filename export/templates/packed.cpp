@@ -15,8 +15,8 @@
 #endif
 #include <immintrin.h>
 
-#if defined(__AVX512VPOPCNTDQ__) && defined(__AVX512VBMI__)
-#define WIDE_REGISTERS  // popcounts of eight words and any order of 64 bytes in one instruction
+#if defined(__AVX512VPOPCNTDQ__) && defined(__AVX512BW__)
+#define WIDE_REGISTERS  // popcounts of eight words, and one bit of each of 64 bytes, in one instruction
 extern "C" const int bitwright_most_planes = 8;
 #else
 extern "C" const int bitwright_most_planes = 2;  // in more, codes take longer than BLAS takes
@@ -81,41 +81,25 @@ bool find_levels(const Code *codes, size_t count, const Levels &levels, unsigned
     return wrong == 0;
 }
 
-// Transpose 8 x 8 bytes
-inline void transpose(Word *eights) {
+// Return one bit of each of 64 bytes
+inline Word bits_of(const unsigned char *bytes, int bit) {
 #ifdef WIDE_REGISTERS
-    alignas(64) unsigned char from[64];
-    for (size_t i = 0; i < 64; i++) from[i] = static_cast<unsigned char>(i % 8 * 8 + i / 8);
-    _mm512_storeu_si512(eights, _mm512_permutexvar_epi8(_mm512_load_si512(from), _mm512_loadu_si512(eights)));
+    return _mm512_test_epi8_mask(_mm512_loadu_si512(bytes), _mm512_set1_epi8(static_cast<char>(1 << bit)));
 #else
-    Word result[8] = {};
-    for (size_t p = 0; p < 8; p++)
-        for (size_t i = 0; i < 8; i++) result[p] |= ((eights[i] >> (8 * p)) & 0xFF) << (8 * i);
-    std::memcpy(eights, result, sizeof result);
+    Word result = 0;
+    for (int half = 1; half >= 0; half--) {  // the bit moves to the top of its byte; what comes in below is not looked at
+        const __m256i part = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(bytes) + half);
+        const __m256i top = _mm256_sll_epi16(part, _mm_cvtsi32_si128(7 - bit));
+        result = result << 32 | static_cast<std::uint32_t>(_mm256_movemask_epi8(top));
+    }
+    return result;
 #endif
 }
 
 // Cut levels (words * 64) into planes (planes, words): bit i of a plane's word is that of level i
-void pack(const unsigned char *levels, size_t words, size_t planes, Word *result) {
-    for (size_t k = 0; k < words; k++, levels += BITS) {
-        Word eights[8];
-        std::memcpy(eights, levels, BITS);
-        if (planes == 1) {  // a product moves the lowest bits of eight bytes to its top byte
-            result[k] = 0;
-            for (size_t i = 0; i < 8; i++) result[k] |= (eights[i] * 0x0102040810204080u >> 56) << (8 * i);
-            continue;
-        }
-        for (Word &eight : eights) {  // transpose each 8 x 8 bits: of blocks of 1, 2 and 4 the off-diagonal ones swap
-            Word swapped = (eight ^ (eight >> 7)) & 0x00AA00AA00AA00AAu;
-            eight ^= swapped ^ (swapped << 7);
-            swapped = (eight ^ (eight >> 14)) & 0x0000CCCC0000CCCCu;
-            eight ^= swapped ^ (swapped << 14);
-            swapped = (eight ^ (eight >> 28)) & 0x00000000F0F0F0F0u;
-            eight ^= swapped ^ (swapped << 28);
-        }
-        transpose(eights);
-        for (size_t p = 0; p < planes; p++) result[p * words + k] = eights[p];
-    }
+void pack(const unsigned char *levels, size_t words, int planes, Word *result) {
+    for (size_t k = 0; k < words; k++, levels += BITS)
+        for (int p = 0; p < planes; p++) result[p * words + k] = bits_of(levels, p);
 }
 
 template <size_t R>

@@ -1,0 +1,35 @@
+"""Thresholds of each channel, counted by the executor's C++."""
+
+import ctypes
+
+import numpy as np
+
+from bitwright.export.native import library
+from bitwright.export.operation import Integers
+
+
+def reached(codes: Integers, thresholds: Integers, first: Integers, step: Integers) -> Integers | None:
+    """Return ``first + step * (thresholds that a code is not below)`` for each code, or None without the C++.
+
+    Args:
+        codes: ``(..., C)``.
+        thresholds: ``(K, C)``, in any order along K.
+        first: ``(C,)``, of a code below all of them.
+        step: ``(C,)``, for each of them.
+
+    >>> found = reached(np.array([[-1], [0], [7]]), np.array([[0], [5]]), np.array([10]), np.array([-1]))
+    >>> found is None or found.tolist() == [[10], [9], [8]]
+    True
+    """
+    native = library()
+    if native is None:
+        return None
+    channels, levels = codes.shape[-1], len(thresholds)
+    rows = codes.size // max(1, channels)
+    arrays = [np.ascontiguousarray(array, np.int64) for array in (codes, thresholds, first, step)]
+    result = np.empty(codes.shape, np.int64)
+    of_codes, *others = (ctypes.c_void_p(array.ctypes.data) for array in (*arrays, result))
+    native.bitwright_threshold(
+        of_codes, ctypes.c_size_t(rows), ctypes.c_size_t(channels), others[0], ctypes.c_size_t(levels), *others[1:]
+    )
+    return result
