@@ -56,6 +56,7 @@ class MobileNetV2(nn.Module):
                 f"model.kind: images of mobilenet_v2 must be at least 8x8, not {height}x{width}; use kind = 'mlp'"
             )
         self.recipe, self.settings = recipe, settings
+        self.inner_layers: dict[str, tuple[str, ...]] = {}
         sums = FLOAT if recipe.is_float else settings.shortcut_bit_width
         self.input = input_quantizer(recipe, 0.0, 1.0)
         inputs = settings.channels(FIRST)
@@ -109,6 +110,9 @@ class MobileNetV2(nn.Module):
     def _add_block(self, block: str, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         wide = inputs * expansion
         if expansion > 1:
+            wide = self.settings.width(f"{block}_expand", wide)
+            names = ("expand_norm", "expand_act", "depthwise", "depthwise_norm", "depthwise_act", "project")
+            self.inner_layers[f"{block}_expand"] = tuple(f"{block}_{name}" for name in names)
             self._add_convolution(f"{block}_expand", inputs, wide, 1)
             setattr(
                 self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bitwright.models.settings import CHAINS, OWN_ORDERS, Kind
+from bitwright.models.settings import NARROWABLE, OWN_ORDERS, Kind
 
 _MLPS: tuple[Kind, ...] = ("mlp", "autoencoder")
 _BRANCHED: tuple[Kind, ...] = ("resnet8", "resnet20", "fracbnn", "mobilenet_v2")
@@ -16,7 +16,7 @@ KINDS_OF: Mapping[str, tuple[Kind, ...]] = {
     "depthwise_bit_width": ("mobilenet_v2",),
     "depthwise_input_bit_width": ("mobilenet_v2",),
     "bottleneck_bit_width": ("mobilenet_v2",),
-    "widths": CHAINS,
+    "widths": NARROWABLE,
     "tensor_train_rank": ("mlp",),
     "tensor_train_least": ("mlp",),
     "tensor_train_cores": ("mlp",),

@@ -1,6 +1,6 @@
 """The one place that turns settings into a network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
@@ -55,9 +55,9 @@ def build(settings: ModelSettings, recipe: Recipe, input_shape: tuple[int, ...],
         )
     if recipe.layers:
         _check_layers(settings, recipe, input_shape, classes)
-    if settings.widths:
-        _check_widths(settings, input_shape, classes)
     network = _build(settings, recipe, input_shape, classes)
+    if settings.widths:
+        _check_widths(settings, network, layer_names(settings, input_shape, classes)[:-1])
     for name in _unactivated(network):
         if name in recipe.layers and recipe.layers[name].activation_bit_width is not None:
             raise ValueError(
@@ -84,6 +84,21 @@ def unactivated_layers(settings: ModelSettings, input_shape: tuple[int, ...], cl
     ('block1_shortcut', 'block2_shortcut')
     """
     return _unactivated(_build(settings, Recipe.floating(), input_shape, classes))
+
+
+def inner_layers(network: nn.Module) -> Mapping[str, tuple[str, ...]] | None:
+    """Return the layers of a network with branches whose outputs only one other layer takes, which may be narrower.
+
+    Returns:
+        By the layer's name, the parts behind it that have one value a channel, and last the layer that takes them;
+        None for a chain, where that is true of every layer but the last.
+
+    >>> recipe, settings = Recipe(), ModelSettings(kind="resnet8")
+    >>> inner_layers(build(settings, recipe, (3, 32, 32), 10))["block0_conv1"]
+    ('block0_conv1_norm', 'block0_act1', 'block0_conv2')
+    """
+    found: Mapping[str, tuple[str, ...]] | None = getattr(network, "inner_layers", None)
+    return found
 
 
 def removable_layers(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> tuple[str, ...]:
@@ -121,14 +136,20 @@ def _check_layers(settings: ModelSettings, recipe: Recipe, input_shape: tuple[in
             )
 
 
-def _check_widths(settings: ModelSettings, input_shape: tuple[int, ...], classes: int) -> None:
-    names = layer_names(settings, input_shape, classes)[:-1]
+def _check_widths(settings: ModelSettings, network: nn.Module, names: Sequence[str]) -> None:
+    inner = inner_layers(network)
     for name in settings.widths:
-        if name not in names:
-            one = "value of the input" if settings.kind == "autoencoder" else "class"
+        if inner is not None and not inner:
             raise ValueError(
-                f"model.widths: layer must be one of {', '.join(names)}, not {name!r}; rename it (the last layer has "
-                f"one output a {one})"
+                f"model.widths: value must be left out for a binary {settings.kind}, not name {name!r}; its joins take "
+                "every convolution's outputs as they are"
+            )
+        if name not in (names if inner is None else inner):
+            one = "value of the input" if settings.kind == "autoencoder" else "class"
+            remedy = "the last layer has one output a " + one if inner is None else "joins take what the others give"
+            raise ValueError(
+                f"model.widths: layer must be one of {', '.join(names if inner is None else inner)}, not {name!r}; "
+                f"rename it ({remedy})"
             )
 
 

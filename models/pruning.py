@@ -63,8 +63,8 @@ def prune_weights(network: nn.Module, settings: PruningSettings) -> None:
     for name, layer in found.items():
         if is_binary(layer):
             raise ValueError(
-                f"{name}: weights must have 2 bits or more to be zero, not 1; take --structure channels (of "
-                f"networks without branches), or train it with --set recipe.layers.{name}.weight_bit_width=2"
+                f"{name}: weights must have 2 bits or more to be zero, not 1; take --structure channels, or train it "
+                f"with --set recipe.layers.{name}.weight_bit_width=2"
             )
         refuse_zeros(name, layer)
     masks = _masks(found, settings)

@@ -62,6 +62,7 @@ class ResNet(nn.Module):
             )
         self.recipe, self.batch_norm, self.binary = recipe, settings.batch_norm, recipe.activation_bit_width == 1
         self.unactivated: tuple[str, ...] = ()
+        self.inner_layers: dict[str, tuple[str, ...]] = {}
         sums = FLOAT if recipe.is_float else settings.shortcut_bit_width
 
         def join() -> nn.Module:
@@ -78,11 +79,14 @@ class ResNet(nn.Module):
             if stride > 1 or inputs != outputs:
                 self._add_convolution(f"{block}_shortcut", inputs, outputs, kernel_size=1, stride=stride)
                 self.unactivated += (f"{block}_shortcut",)
-            self._add_convolution(f"{block}_conv1", inputs, outputs, stride=stride)
+            inner = outputs if self.binary else settings.width(f"{block}_conv1", outputs)
+            self._add_convolution(f"{block}_conv1", inputs, inner, stride=stride)
             if self.binary:
                 setattr(self, f"{block}_join1", join())
+            else:
+                self.inner_layers[f"{block}_conv1"] = (f"{block}_conv1_norm", f"{block}_act1", f"{block}_conv2")
             setattr(self, f"{block}_act1", activation_of(recipe.layer(f"{block}_conv1", "middle")))
-            self._add_convolution(f"{block}_conv2", outputs, outputs)
+            self._add_convolution(f"{block}_conv2", inner, outputs)
             setattr(self, f"{block}_join2", join())
             if self.binary and i == len(self.blocks) - 1:
                 self.unactivated += (f"{block}_conv2",)

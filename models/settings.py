@@ -38,6 +38,9 @@ OWN_ORDERS: Mapping[Kind, Order] = {
 CHAINS: tuple[Kind, ...] = ("mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_small")
 """Networks in which each layer's outputs go to the next layer alone: any of them but the last may be narrower."""
 
+NARROWABLE: tuple[Kind, ...] = (*CHAINS, "resnet8", "resnet20", "mobilenet_v2")
+"""Networks with layers that may be narrower: of those with branches, the ones inside a block (see `inner_layers`)."""
+
 BOTTLENECK = (64, 16, 64)
 """Widths of an autoencoder's hidden layers, where nothing is said."""
 
@@ -151,15 +154,16 @@ class ModelSettings(BaseModel):
     widths: Mapping[str, Annotated[int, Field(gt=0, le=65536)]] = Field(
         {},
         description="Outputs of single layers but the last, by their names, where they are not the network's own; "
-        "`bitwright prune` writes what is left of pruned channels here. Not for networks with branches.",
+        "`bitwright prune` writes what is left of pruned channels here. Of networks with branches, layers inside a "
+        "block: the first convolution of a fixed-point ResNet's, the expansion of a MobileNetV2's.",
     )
 
     @model_validator(mode="after")
-    def _widths_are_of_a_chain(self) -> Self:
-        if self.widths and self.kind not in CHAINS:
+    def _widths_are_of_such_a_kind(self) -> Self:
+        if self.widths and self.kind not in NARROWABLE:
             raise ValueError(
                 f"widths: value must be left out for kind = {self.kind!r}, not {dict(self.widths)!r}; it is for "
-                f"{', '.join(CHAINS)}"
+                f"{', '.join(NARROWABLE)}"
             )
         return self
 

@@ -208,8 +208,8 @@ def test_binary_run_loses_channels_and_nothing_else(binary_run: Path, bitwright:
     refused = bitwright("prune", binary_run, "--runs-dir", runs)
     assert (refused.status, refused.err) == (
         2,
-        "fc0: weights must have 2 bits or more to be zero, not 1; take --structure channels (of networks "
-        "without branches), or train it with --set recipe.layers.fc0.weight_bit_width=2\n",
+        "fc0: weights must have 2 bits or more to be zero, not 1; take --structure channels, or train it with --set "
+        "recipe.layers.fc0.weight_bit_width=2\n",
     )
     assert not (runs / "digits_mlp_w1a1_pruned").exists()
     outcome = bitwright("prune", binary_run, "--runs-dir", runs, "--structure", "channels", "--epochs", "1")

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from pruned_networks import BINARY, CNN, FOUR, MLP, SHAPE, described, fresh, pruned, scores, used
 from torch import nn
 
-from bitwright.models.channel_pruning import links, prune_channels, without_channels
+from bitwright.models.channel_links import links
+from bitwright.models.channel_pruning import prune_channels, without_channels
 from bitwright.models.checkpoint import NetworkDescription, load, save
 from bitwright.models.network import build
-from bitwright.models.pruning import layers, prune_weights, weights_of
+from bitwright.models.pruning import layers
 from bitwright.models.pruning_settings import PruningSettings, Scope
 from bitwright.models.settings import ModelSettings
 from bitwright.quant.recipe import BinaryScale, LayerRecipe, Recipe
@@ -196,21 +197,6 @@ def test_tensor_trains_keep_their_channels() -> None:
         prune_channels(description.build(), description, PruningSettings("channels"))
 
 
-def test_network_with_branches_keeps_its_channels() -> None:
-    description = NetworkDescription(ModelSettings(kind="resnet8", channel_multiplier=0.25), FOUR, SHAPE, 10)
-    network = description.build()
-    with pytest.raises(
-        ValueError,
-        match=r"^model\.kind: value must be one of mlp, autoencoder, cnn, lenet5, cnv, vgg_small to lose channels, not "
-        r"'resnet8'; train it with a smaller model\.channel_multiplier, or take --structure weights$",
-    ):
-        prune_channels(network, description, PruningSettings("channels"))
-    prune_weights(network, PruningSettings())
-    assert sum(layer.nonzero for layer in weights_of(network)) < 0.6 * sum(
-        layer.weights for layer in weights_of(network)
-    )
-
-
 def test_widths_are_of_layers_that_can_have_them() -> None:
     for name in ("out", "fc7"):
         with pytest.raises(
@@ -221,7 +207,7 @@ def test_widths_are_of_layers_that_can_have_them() -> None:
             build(ModelSettings(hidden=(4, 4), widths={name: 3}), FOUR, SHAPE, 10)
     with pytest.raises(
         ValueError,
-        match=r"widths: value must be left out for kind = 'resnet8', not {'conv': 3}; it is for mlp, autoencoder, cnn, "
-        r"lenet5, cnv, vgg_small",
+        match=r"widths: value must be left out for kind = 'fracbnn', not {'conv': 3}; it is for mlp, autoencoder, cnn, "
+        r"lenet5, cnv, vgg_small, resnet8, resnet20, mobilenet_v2",
     ):
-        ModelSettings(kind="resnet8", widths={"conv": 3})
+        ModelSettings(kind="fracbnn", widths={"conv": 3})

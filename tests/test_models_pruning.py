@@ -194,8 +194,8 @@ def test_weights_of_one_bit_cannot_be_zero(tmp_path: Path) -> None:
     for structure in ("weights", "2:4"):
         with pytest.raises(
             ValueError,
-            match=r"^fc1: weights must have 2 bits or more to be zero, not 1; take --structure channels \(of networks "
-            r"without branches\), or train it with --set recipe\.layers\.fc1\.weight_bit_width=2$",
+            match=r"^fc1: weights must have 2 bits or more to be zero, not 1; take --structure channels, or train it "
+            r"with --set recipe\.layers\.fc1\.weight_bit_width=2$",
         ):
             prune_weights(description.build(), PruningSettings(structure))
     network, _ = pruned(MLP, PruningSettings())
