@@ -1,6 +1,5 @@
 """One network at every level: which integers differ, between which levels, and at which layer first."""
 
-import os
 import re
 import signal
 import tempfile
@@ -8,11 +7,11 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from levels_simulation import SimulationError, simulated
 from numpy.typing import NDArray
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
@@ -31,15 +30,11 @@ from bitwright.export.program import Program
 from bitwright.export.program_file import read, write
 from bitwright.export.qonnx_file import load, save
 from bitwright.export.qonnx_level import run_qonnx
-from bitwright.hls.csim import Simulation
 from bitwright.hls.csim_build import build_library
 from bitwright.hls.project import write_project
 from bitwright.hls.target import Target
 
 FILE = "model"
-PATIENCE = 120.0
-"""Seconds that a simulation may take."""
-
 MOST_SECONDS = 60.0
 """Of the processor, that one network may take."""
 
@@ -126,10 +121,6 @@ class DifferenceError(Exception):
 
 class TooSlowError(Exception):
     """A network that takes too long."""
-
-
-class SimulationError(RuntimeError):
-    """A simulation that did not run to its end."""
 
 
 @dataclass(eq=False)
@@ -354,49 +345,3 @@ def _file_tensors(model: ModelWrapper, program: Program, codes: Integers) -> Ite
             steps = np.asarray(context[name], np.float64) / tensor.format.step
             whole = np.where(steps == np.rint(steps), steps, np.iinfo(np.int32).min)
             yield name, whole.astype(np.int64).reshape(len(codes), *tensor.shape)
-
-
-def simulated(
-    library: Path, project: Path, program: Program, codes: Integers, folder: Path, *, trace: bool
-) -> Integers | dict[str, Integers]:
-    """Run a simulation in a process of its own: it may die, or never end.
-
-    Raises:
-        SimulationError: If it does.
-    """
-    result, said = folder / "simulated.npy", folder / "simulated.log"
-    result.unlink(missing_ok=True)
-    arguments = (library, project, program, codes, result, said, trace)
-    process = get_context("fork").Process(target=_simulate, args=arguments)
-    process.start()
-    process.join(PATIENCE)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise SimulationError(f"csim: simulation must end within {PATIENCE:g} s, not hang")
-    if process.exitcode or not result.exists():
-        words = said.read_text(errors="replace").strip().splitlines() if said.exists() else []
-        # Of an assertion in hls4ml's C++ only what it says, not where and with which types
-        last = re.sub(r"^.*: Assertion", "Assertion", words[-1]) if words else "silently"
-        raise SimulationError(f"csim: simulation must run to its end, not die with {process.exitcode}: {last}")
-    if "leftover data" in said.read_text(errors="replace"):
-        raise SimulationError("csim: streams must be empty at the end of an input, not hold leftover data")
-    found: Any = np.load(result, allow_pickle=True)
-    return dict(found.item()) if trace else np.asarray(found)
-
-
-def _simulate(
-    library: Path,
-    project: Path,
-    program: Program,
-    codes: Integers,
-    result: Path,
-    said: Path,
-    trace: bool,
-) -> None:
-    with said.open("w") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    simulation = Simulation(library, project, program)
-    found: Any = simulation.trace(codes) if trace else simulation(codes)
-    np.save(result, np.array(found, dtype=object) if trace else found, allow_pickle=True)

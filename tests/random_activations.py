@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -13,6 +14,7 @@ from bitwright.export.operations import Interval
 from bitwright.export.quantizer import ROUNDINGS, Quantizer
 from bitwright.quant.fixed_point import FixedPoint
 
+MANY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 CHANNELS = 3
 FORMAT = FixedPoint(12, 8)
 SCALE = np.array(2.0**-4)

@@ -1,7 +1,6 @@
 """`bitwright search`: the least precision that still works, as a user asks for it."""
 
 import json
-import re
 import shutil
 import tomllib
 from dataclasses import replace
@@ -10,33 +9,21 @@ from typing import Any
 
 import pytest
 from float_networks import CNN, float_network
-from quick_export import quick_exports
+from quick_search import FAST, quick_lowering
 from road import Bitwright
 from torch import nn
 
 from bitwright.calibration.candidate import Candidate
 from bitwright.calibration.moves import NARROWEST, Move
 from bitwright.cli import search_lowering, stage_search
-from bitwright.cli.search_learn import learn_front
-from bitwright.cli.search_state import begin
 from bitwright.cli.search_wanted import Wanted
-from bitwright.cli.stage_calibrate import read_float
-from bitwright.export.torch_export import write_qonnx
 from bitwright.models.checkpoint import load, save
 from bitwright.quant.recipe import Recipe
-
-FAST = ("--rounding", "nearest", "--samples", "64", "--start-bit-width", "4")
 
 
 @pytest.fixture(autouse=True)
 def _quick_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the many exports of a front take a third of the time; the files are the same."""
-
-    def quickly(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
-        with quick_exports():
-            write_qonnx(network, input_shape, path)
-
-    monkeypatch.setattr(search_lowering, "write_qonnx", quickly)
+    quick_lowering(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -236,45 +223,6 @@ def test_candidate_whose_integers_differ_stops_the_search(
     assert not (found / "differing").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (
-            ("--name", "digits_mlp_float"),
-            "--name: run must be another than the float one, not digits_mlp_float; choose another name",
-        ),
-        (
-            ("--name", "my run"),
-            "--name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not 'my run'; choose "
-            "such a name",
-        ),
-        (
-            ("--name", ""),
-            "--name: value must be a letter or digit, then letters, digits, '.', '_' and '-', not ''; choose such a "
-            "name",
-        ),
-        (
-            ("--set", "recipe.weight_bit_width=4"),
-            "--set: key must be of one layer in a search, not 'recipe.weight_bit_width', which no layer would heed; "
-            "use --start-bit-width, or recipe.layers.NAME",
-        ),
-        (
-            ("--set", "recipe.layers.fc0.weight_bit_width=1"),
-            "recipe.layers.fc0.weight_bit_width: width must be 2 to 16 to calibrate, not 1; train networks of one bit, "
-            "with `bitwright train`, or keep the batch norms, with `calibrate --no-fold` or `search --binary`",
-        ),
-    ],
-)
-def test_what_cannot_be_is_refused_before_anything_is_scored(
-    arguments: tuple[str, ...], says: str, float_run: Path, bitwright: Bitwright
-) -> None:
-    before = (float_run / "checkpoint.safetensors").read_bytes()
-    outcome = bitwright("search", float_run, "--runs-dir", float_run.parent, *arguments)
-    assert (outcome.status, outcome.err) == (2, f"{says}\n")
-    assert (float_run / "checkpoint.safetensors").read_bytes() == before
-    assert not (float_run / "search").exists()
-
-
 def test_recipe_of_the_command_line_is_the_one_to_begin_with(float_run: Path, bitwright: Bitwright) -> None:
     own = ("--set", "recipe.weight_scale=per_channel", "--set", "recipe.input_bit_width=4")
     arguments = ("--target-accuracy", "0.999", "--runs-dir", float_run.parent, *FAST)
@@ -294,126 +242,8 @@ def test_database_that_does_not_answer_is_one_line(found: Path, bitwright: Bitwr
     assert "127.0.0.1:1" in outcome.err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (
-            ("--target-accuracy", "98.5"),
-            "--target-accuracy: share must be above 0 and at most 1, not 98.5; write 0.985 for 98.5 %",
-        ),
-        (
-            ("--max-accuracy-loss", "-0.1"),
-            "--max-accuracy-loss: share must be from 0 to 1, not -0.1; write 0.003 for 0.3 points",
-        ),
-        (
-            ("--target-accuracy", "0.9", "--max-bits", "4000"),
-            "--max-bits: target must be the only one, not beside --target-accuracy; leave one out",
-        ),
-        (
-            ("--binary", "--max-accumulator-bits", "16"),
-            "--binary: weights of one bit must be wanted without --max-accumulator-bits, not with it; leave one out",
-        ),
-        (("--processes", "2"), "--processes: trials must be wanted with it, not none; add --trials 200"),
-        (("--storage", "sqlite:///a.db"), "--storage: trials must be wanted with it, not none; add --trials 200"),
-    ],
-)
-def test_targets_that_cannot_be_are_refused(
-    arguments: tuple[str, ...], says: str, float_run: Path, bitwright: Bitwright
-) -> None:
-    outcome = bitwright("search", float_run, *arguments)
-    assert (outcome.status, outcome.err) == (2, f"{says}\n")
-
-
-def test_network_that_is_quantised_already_is_refused(fixed_run: Path, bitwright: Bitwright) -> None:
-    outcome = bitwright("search", fixed_run)
-    assert (outcome.status, outcome.err) == (
-        2,
-        "recipe.weight_bit_width: width must be 32 (float) to calibrate, not 6; train the float network first, as "
-        "configs/mnist_lenet5_float.toml does\n",
-    )
-
-
 def test_winner_of_equal_cost_has_the_fewest_operations() -> None:
     tried = [Candidate(Recipe(), 0.9 + 0.01 * i, 10, 5 + i, None, 1) for i in range(3)]
     assert Wanted(target_accuracy=0.905, cost="weight_bits").winner(tried, 0.905) == tried[1]
     assert Wanted(max_bits=10, cost="weight_bits").winner(tried, 0.0) == tried[2]
     assert Wanted(target_accuracy=0.95).winner(tried, 0.95) is None
-
-
-LEARN = ("--target-accuracy", "0.999", *FAST[:-1], "3", "--learn", "2", "--learn-widths", "per_channel")
-"""Out of reach, so that the greedy descent ends at once."""
-
-
-def test_learned_widths_join_the_candidates_and_their_networks_are_runs(float_run: Path, bitwright: Bitwright) -> None:
-    outcome = bitwright("search", float_run, "--runs-dir", float_run.parent, *LEARN)
-    assert outcome.status == 1, outcome.err
-    assert "search: learned 2 of 2, cost weighs 2: " in outcome.err
-    points = json.loads((float_run / "search" / "learned.json").read_text())["points"]
-    assert points[1]["bit_operations"] < points[0]["bit_operations"]
-    lines = (float_run / "search" / "candidates.jsonl").read_text().splitlines()
-    tried = [Recipe.model_validate(json.loads(line)["recipe"]) for line in lines]
-    for number, point in enumerate(points, 1):
-        recipe = Recipe.model_validate(point["recipe"])
-        assert recipe in tried
-        run = float_run / "search" / "learned" / str(number)
-        _, description = load(run / "checkpoint.safetensors")
-        for name, own in recipe.layers.items():
-            assert description.recipe.layers[name] == own
-            assert own.weight_bit_width == max(2, *point["weight_widths"][name])
-    assert bitwright("export", run).status == 0
-    levels = json.loads((run / "verification.json").read_text())["levels"]
-    assert {level["different"] for level in levels.values()} == {0}
-
-
-def test_accumulators_of_learned_networks_are_within_the_limit(float_run: Path, bitwright: Bitwright) -> None:
-    outcome = bitwright("search", float_run, "--runs-dir", float_run.parent, *LEARN, "--max-accumulator-bits", "14")
-    assert outcome.status == 1, outcome.err
-    points = json.loads((float_run / "search" / "learned.json").read_text())["points"]
-    assert [point["accumulator_bits"] <= 14 for point in points] == [True, True]
-    assert f", accumulators of {points[0]['accumulator_bits']} bits at most; " in outcome.err
-    run = float_run / "search" / "learned" / "1"
-    assert bitwright("export", run).status == 0
-    levels = json.loads((run / "verification.json").read_text())["levels"]
-    assert {level["different"] for level in levels.values()} == {0}
-    layers = tomllib.loads((run / "precision.toml").read_text())
-    bits = [int(own["accumulator"].split("<")[1].split(",")[0]) for own in layers.values() if "accumulator" in own]
-    assert max(bits) == points[0]["accumulator_bits"]
-
-
-def test_learning_goes_on_from_the_points_that_are_there(float_run: Path) -> None:
-    search = begin(read_float(float_run, float_run.parent, ()), None, Wanted(learn=2, rounding="nearest", samples=64))
-    recipes = learn_front(search)
-    path, folder = float_run / "search" / "learned.json", float_run / "search" / "learned"
-    whole, written = path.read_text(), path.stat().st_mtime_ns
-    assert learn_front(search) == recipes
-    assert path.stat().st_mtime_ns == written
-    found = json.loads(whole)
-    half = json.dumps(found | {"points": found["points"][:1]})
-    path.write_text(half)
-    shutil.rmtree(folder / "2")  # killed at the second point
-    assert learn_front(search) == recipes
-    assert path.read_text() == whole
-    for wrong in ("{}", '{"setting": "a", "points"', "[]"):
-        path.write_text(wrong)
-        says = f"{path}: file must hold points as `bitwright search --learn` writes them, not something else; delete it"
-        with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-            learn_front(search)
-    path.write_text(half)
-    (folder / "1" / "state.safetensors").write_bytes(b"none")
-    says = f"{folder}/1/state.safetensors: state must be a safetensors file, not something else; delete {path}"
-    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-        learn_front(search)
-    shutil.copy(folder / "1" / "checkpoint.safetensors", folder / "1" / "state.safetensors")
-    says = f"{folder}/1/state.safetensors: state must be of this search, not of another; delete {path}"
-    with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-        learn_front(search)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("--learn-epochs", "2"), ("--learn-widths", "per_channel")],
-)
-def test_options_of_learning_want_it(option: str, value: str, float_run: Path, bitwright: Bitwright) -> None:
-    outcome = bitwright("search", float_run, option, value)
-    says = f"{option}: learned widths must be wanted with it, not none; add --learn 6"
-    assert (outcome.status, outcome.err) == (2, f"{says}\n")

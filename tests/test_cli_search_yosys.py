@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quick_export import quick_exports
+from quick_search import quick_lowering
 from road import Bitwright
-from torch import nn
 
 from bitwright.calibration.candidate import Candidate
-from bitwright.cli import search_lowering, search_yosys, stage_search
+from bitwright.cli import search_yosys, stage_search
 from bitwright.cli.search_state import Search, begin
 from bitwright.cli.search_wanted import Wanted
 from bitwright.cli.search_yosys import candidates_that_matter, check_yosys, with_yosys, yosys_lut
 from bitwright.cli.stage_calibrate import read_float
-from bitwright.export.torch_export import write_qonnx
 from bitwright.hls.tool_error import ToolError
 from bitwright.quant.recipe import LayerRecipe, Recipe
 from bitwright.rtl.design import FACTS
@@ -29,13 +27,7 @@ FAST = ("--rounding", "nearest", "--samples", "64", "--start-bit-width", "3")
 
 @pytest.fixture(autouse=True)
 def _quick_lowering(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the many exports take a third of the time; the files are the same."""
-
-    def quickly(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
-        with quick_exports():
-            write_qonnx(network, input_shape, path)
-
-    monkeypatch.setattr(search_lowering, "write_qonnx", quickly)
+    quick_lowering(monkeypatch)
 
 
 @pytest.fixture

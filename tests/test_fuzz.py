@@ -5,6 +5,7 @@ from pathlib import Path
 import fuzz
 import fuzz_check
 import levels
+import levels_simulation
 import numpy as np
 import pytest
 from fuzz_check import TARGETS, check
@@ -79,7 +80,7 @@ def test_exception_is_a_crash_at_a_line_of_the_project(tmp_path: Path, monkeypat
 
 
 def test_first_layer_of_a_wrong_simulation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    simulated = levels.simulated
+    simulated = levels_simulation.simulated
 
     def wrong(*arguments: object, trace: bool) -> object:
         found = simulated(*arguments, trace=trace)  # type: ignore[arg-type]
@@ -103,8 +104,8 @@ def test_simulation_that_does_not_end_well_is_a_crash(
         while True:
             pass
 
-    monkeypatch.setattr(levels, "PATIENCE", 0.5)
-    monkeypatch.setattr(levels, "_simulate", fail)
+    monkeypatch.setattr(levels_simulation, "PATIENCE", 0.5)
+    monkeypatch.setattr(levels_simulation, "_simulate", fail)
     verdict = examine(dense(), TARGETS[0], tmp_path)
     ended = {"die": "run to its end, not die with 3", "hang": "end within 0.5 s, not hang"}[how]
     assert f"csim: simulation must {ended}" in verdict.detail

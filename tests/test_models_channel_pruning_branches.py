@@ -64,8 +64,8 @@ def test_without_inner_channels_that_give_zero_the_scores_are_the_same(descripti
             kept[link.name] = torch.tensor([i for i in range(len(link.layer.weight)) if i not in gone])
             for name in link.parts:
                 if name.endswith("_norm"):  # the depthwise one's, too: of zeros it would make its bias
-                    network.get_submodule(name).weight[gone] = 0  # type: ignore[operator, index]
-                    network.get_submodule(name).bias[gone] = 0  # type: ignore[operator, index]
+                    network.get_submodule(name).weight[gone] = 0  # type: ignore[operator]
+                    network.get_submodule(name).bias[gone] = 0  # type: ignore[operator]
     smaller, described_smaller = without_channels(network, description, kept)
     assert described_smaller.model.widths == {link.name: len(link.layer.weight) - 2 for link in found}
     assert torch.equal(scores(smaller, values), scores(network, values))
