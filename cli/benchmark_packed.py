@@ -1,4 +1,4 @@
-"""`make bench-packed`: 1-bit networks as integers, on packed words and with BLAS, beside PyTorch's float32."""
+"""`make bench-packed`: 1-bit networks as integers, packed and with BLAS, beside float32 and int8."""
 
 import statistics
 import sys
@@ -14,6 +14,7 @@ from rich.table import Table
 from torch import nn
 
 from bitwright.cli.benchmark_arguments import Parser, ends_in_one_line, one_of, whole
+from bitwright.cli.compare_onnxruntime import float32_and_int8
 from bitwright.cli.console import note, out
 from bitwright.cli.versions import installed
 from bitwright.export.interface import describe, input_codes, output_codes
@@ -44,6 +45,7 @@ CALLS = 50
 SEED = 1
 
 FLOAT, BREVITAS, BLAS, PACKED = "PyTorch float32", "Brevitas", "integers, BLAS", "integers, packed"
+RUNTIME_FLOAT, RUNTIME_INT8 = "ONNX Runtime float32", "ONNX Runtime int8"
 
 
 class _BlasDense(Dense):
@@ -126,8 +128,11 @@ def contest(settings: ModelSettings, shape: tuple[int, ...], images: int) -> Con
         scores = networks[BREVITAS](tensor).numpy()
     wanted = output_codes(describe(lowered).output, scores)
     same = all(bool((program(codes) == wanted).all()) for program in (packed, blas))
+    float32, int8 = float32_and_int8(networks[FLOAT], values, threads())
     ways: dict[str, Callable[[torch.Tensor, Integers], object]] = {
         FLOAT: lambda values, _: networks[FLOAT](values),
+        RUNTIME_FLOAT: lambda values, _: float32(values.numpy()),
+        RUNTIME_INT8: lambda values, _: int8(values.numpy()),
         BREVITAS: lambda values, _: networks[BREVITAS](values),
         BLAS: lambda _, codes: blas(codes),
         PACKED: lambda _, codes: packed(codes),
@@ -140,7 +145,8 @@ def measure(names: Sequence[str], batches: Sequence[int], rounds: int, clock: Ca
     table = Table(
         title=f"milliseconds a batch, median of {rounds} rounds; packed words are so many times as fast as ..."
     )
-    for column in ("network", "batch", FLOAT, BREVITAS, BLAS, PACKED, f"... {FLOAT}", f"... {BREVITAS}", f"... {BLAS}"):
+    others = (FLOAT, RUNTIME_FLOAT, RUNTIME_INT8, BREVITAS, BLAS)
+    for column in ("network", "batch", *others, PACKED, *(f"... {name}" for name in others)):
         table.add_column(column, justify="left" if column == "network" else "right")
     same = True
     for name in names:
@@ -150,8 +156,9 @@ def measure(names: Sequence[str], batches: Sequence[int], rounds: int, clock: Ca
         for batch in batches:
             with torch.inference_mode():
                 times = one.seconds(batch, rounds, clock)
-            ratios = (f"{times[way] / times[PACKED]:.1f} x" for way in (FLOAT, BREVITAS, BLAS))
-            table.add_row(name, f"{batch:,}", *(f"{1000 * value:.3f}" for value in times.values()), *ratios)
+            ratios = (f"{times[way] / times[PACKED]:.1f} x" for way in others)
+            shown = (f"{1000 * times[way]:.3f}" for way in (*others, PACKED))
+            table.add_row(name, f"{batch:,}", *shown, *ratios)
     out.print(table)
     out.print(f"integers {'equal' if same else 'DIFFERENT'}: Brevitas, BLAS, packed")
     return same

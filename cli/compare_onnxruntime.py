@@ -17,7 +17,7 @@ from torch import nn
 
 from bitwright.export.quiet import quiet
 
-Call = Callable[[], NDArray[Any]]
+Scores = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
 class OneBatch(CalibrationDataReader):  # type: ignore[misc]
@@ -36,17 +36,17 @@ class OneBatch(CalibrationDataReader):  # type: ignore[misc]
         return next(self.batches, None)
 
 
-def float32_and_int8(network: nn.Module, values: NDArray[np.float32], threads: int) -> tuple[Call, Call]:
-    """Return two calls that give the scores of these inputs ``(N, ...)``: in float32, and in int8.
+def float32_and_int8(network: nn.Module, values: NDArray[np.float32], threads: int) -> tuple[Scores, Scores]:
+    """Return the network twice, from inputs ``(N, ...)`` to scores: in float32, and in int8.
 
     In int8 are the weights of dense layers and convolutions (a scale an output, by the largest), and what they work on
-    (ranges seen for these inputs): ONNX Runtime's static quantisation, in its default form of pairs of QuantizeLinear
+    (ranges seen for ``values``): ONNX Runtime's static quantisation, in its default form of pairs of QuantizeLinear
     and DequantizeLinear, which its session turns into integer kernels where it has them. Neither is Bitwright's: they
     are what a CPU does with the network otherwise.
 
     Args:
         network: Float, in eval mode.
-        values: Inputs, float32; the graph is of their number.
+        values: Two inputs or more, float32.
         threads: Of each session.
 
     Raises:
@@ -55,7 +55,14 @@ def float32_and_int8(network: nn.Module, values: NDArray[np.float32], threads: i
     with tempfile.TemporaryDirectory(prefix="bitwright-int8-") as folder:
         exported, prepared, quantised = (Path(folder) / f"{name}.onnx" for name in ("float", "prepared", "int8"))
         with quiet("torch.onnx"), torch.no_grad():
-            torch.onnx.export(network, (torch.from_numpy(values),), exported, dynamo=True, external_data=False)
+            torch.onnx.export(
+                network,
+                (torch.from_numpy(values[:2]),),
+                exported,
+                dynamo=True,
+                external_data=False,
+                dynamic_shapes=({0: torch.export.Dim("N")},),
+            )
         (entry,) = onnx.load(exported).graph.input
         with quiet("root"):
             quant_pre_process(exported, prepared, skip_symbolic_shape=True)
@@ -69,7 +76,7 @@ def float32_and_int8(network: nn.Module, values: NDArray[np.float32], threads: i
                 weight_type=QuantType.QInt8,
             )
         as_float, as_int8 = (_session(path, threads) for path in (prepared, quantised))
-    return partial(_scores, as_float, entry.name, values), partial(_scores, as_int8, entry.name, values)
+    return partial(_scores, as_float, entry.name), partial(_scores, as_int8, entry.name)
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

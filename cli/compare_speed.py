@@ -81,8 +81,8 @@ def speed(facts: RunFacts, images: int, threads: int, data_dir: Path | None) -> 
     float32, int8 = float32_and_int8(network, values, threads)
     calls: dict[str, Callable[[], NDArray[Any]]] = {
         FLOAT32: partial(run_torch, network, values),
-        FLOAT32_ONNXRUNTIME: float32,
-        INT8: int8,
+        FLOAT32_ONNXRUNTIME: partial(float32, values),
+        INT8: partial(int8, values),
     }
     if codes is not None and facts.program is not None:
         calls[PROGRAM] = partial(facts.program, codes)

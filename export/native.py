@@ -9,7 +9,9 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+from numpy.typing import NDArray
 from platformdirs import user_cache_dir
 
 TEMPLATES = Path(str(resources.files("bitwright.export").joinpath("templates")))
@@ -33,9 +35,30 @@ def _loaded() -> ctypes.CDLL | None:
     if gcc is None:
         return None
     try:
-        return ctypes.CDLL(str(build(gcc, Path(user_cache_dir("bitwright")) / "native")))
+        return load(build(gcc, Path(user_cache_dir("bitwright")) / "native"))
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def load(path: Path) -> ctypes.CDLL:
+    """Return a library that `build` compiled, its functions with the types of what they take.
+
+    Raises:
+        OSError: If it cannot be loaded.
+    """
+    made = ctypes.CDLL(str(path))
+    address, size = ctypes.c_void_p, ctypes.c_size_t  # an address may be given as a number
+    made.bitwright_dense.argtypes = (address, size, size, address, address, address)
+    made.bitwright_conv2d.argtypes = (address, address, address, address, address)
+    made.bitwright_threshold.argtypes = (address, size, size, address, size, address, address, address)
+    made.bitwright_threshold.restype = None
+    return made
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Return where the values of an array are in memory."""
+    found: int = array.__array_interface__["data"][0]  # array.ctypes.data, without an object for each call
+    return found
 
 
 def build(gcc: str, folder: Path, machine: str = "native") -> Path:

@@ -1,10 +1,8 @@
 """Thresholds of each channel, counted by the executor's C++."""
 
-import ctypes
-
 import numpy as np
 
-from bitwright.export.native import library
+from bitwright.export.native import address_of, library
 from bitwright.export.operation import Integers
 
 
@@ -24,12 +22,19 @@ def reached(codes: Integers, thresholds: Integers, first: Integers, step: Intege
     native = library()
     if native is None:
         return None
-    channels, levels = codes.shape[-1], len(thresholds)
-    rows = codes.size // max(1, channels)
-    arrays = [np.ascontiguousarray(array, np.int64) for array in (codes, thresholds, first, step)]
+    channels = codes.shape[-1]
+    codes, thresholds, first, step = (
+        np.ascontiguousarray(array, np.int64) for array in (codes, thresholds, first, step)
+    )
     result = np.empty(codes.shape, np.int64)
-    of_codes, *others = (ctypes.c_void_p(array.ctypes.data) for array in (*arrays, result))
     native.bitwright_threshold(
-        of_codes, ctypes.c_size_t(rows), ctypes.c_size_t(channels), others[0], ctypes.c_size_t(levels), *others[1:]
+        address_of(codes),
+        codes.size // max(1, channels),
+        channels,
+        address_of(thresholds),
+        len(thresholds),
+        address_of(first),
+        address_of(step),
+        address_of(result),
     )
     return result

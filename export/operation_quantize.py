@@ -1,6 +1,7 @@
 """Operations that end in a quantiser's format, each exact in its own way, and the exact multiply-add before a join."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class Threshold(Quantizing):
     def run(self, codes: Integers, format: Format) -> Integers:  # noqa: A002
         """Compare and count: in C++ where it can be had and they are not too many."""
         if self.thresholds.shape[1] <= MOST_COMPARED:
-            found = reached(codes, self.thresholds.T, self._first, self._step)
+            found = reached(codes, self._by_level, self._first, self._step)
             if found is not None:
                 return found
         return self.run_numpy(codes)
@@ -98,12 +99,17 @@ class Threshold(Quantizing):
                 count[..., channel] = np.searchsorted(thresholds, codes[..., channel], side="right")
         return self._first + self._step * count
 
-    @property
+    @cached_property
+    def _by_level(self) -> Integers:
+        """Thresholds ``(K, C)``."""
+        return np.ascontiguousarray(self.thresholds.T)
+
+    @cached_property
     def _first(self) -> Integers:
         """Results ``(C,)`` of a code that reaches none."""
         return np.where(self.rising, self.format.lowest, self.format.highest)
 
-    @property
+    @cached_property
     def _step(self) -> Integers:
         """What each threshold adds, ``(C,)``."""
         step = 2 if isinstance(self.format, Bipolar) else 1

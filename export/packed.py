@@ -8,11 +8,12 @@ arXiv:1602.02830, section 1.5; for several: Zhou et al., arXiv:1606.06160, secti
 
 import ctypes
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.export.native import library
+from bitwright.export.native import address_of, library
 from bitwright.export.operation import Integers
 from bitwright.quant.bipolar import Bipolar, Format
 
@@ -93,11 +94,7 @@ class PackedLayer:
         codes = np.ascontiguousarray(codes, np.int64)
         result = np.empty((len(codes), len(self.base)), np.int64)
         failed = native.bitwright_dense(
-            ctypes.c_void_p(codes.ctypes.data),
-            *map(ctypes.c_size_t, codes.shape),
-            ctypes.byref(self.levels),
-            ctypes.byref(self._weights()),
-            ctypes.c_void_p(result.ctypes.data),
+            address_of(codes), *codes.shape, self._levels_address, self._weights_address, address_of(result)
         )
         return None if failed else result
 
@@ -113,12 +110,13 @@ class PackedLayer:
             (codes.shape[i + 1] + padding[i] + padding[i + 2] - kernel[i]) // stride[i] + 1 for i in range(2)
         )
         result = np.empty((len(codes), rows, columns, len(self.base)), np.int64)
+        shape = _Shape(*codes.shape, *kernel, *stride, *padding)
         failed = native.bitwright_conv2d(
-            ctypes.c_void_p(codes.ctypes.data),
-            ctypes.byref(_Shape(*codes.shape, *kernel, *stride, *padding)),
-            ctypes.byref(self.levels),
-            ctypes.byref(self._weights()),
-            ctypes.c_void_p(result.ctypes.data),
+            address_of(codes),
+            ctypes.addressof(shape),
+            self._levels_address,
+            self._weights_address,
+            address_of(result),
         )
         return None if failed else result
 
@@ -128,8 +126,17 @@ class PackedLayer:
             return None
         return native
 
+    @cached_property
     def _weights(self) -> _Weights:
-        return _Weights(self.words.ctypes.data, self.base.ctypes.data, len(self.base))
+        return _Weights(address_of(self.words), address_of(self.base), len(self.base))
+
+    @property
+    def _weights_address(self) -> int:
+        return ctypes.addressof(self._weights)
+
+    @property
+    def _levels_address(self) -> int:
+        return ctypes.addressof(self.levels)
 
 
 def pack(weight: Integers, bias: Integers | None, levels: Levels) -> PackedLayer | None:

@@ -26,10 +26,16 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@cache
+def _cores() -> int:
+    """Return the machine's; the system is asked once: it takes as long as a small network."""
+    return os.cpu_count() or 1
+
+
 def threads() -> int:
     """Return how many chunks run side by side: as OMP_NUM_THREADS says, and at most one a core."""
-    cores, said = os.cpu_count() or 1, os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(said)) if said.isdecimal() and int(said) else cores
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return min(_cores(), int(said)) if said.isdecimal() and int(said) else _cores()
 
 
 def result_of(operation: Operation, tensors: Mapping[str, Tensor]) -> Tensor:

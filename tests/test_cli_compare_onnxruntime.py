@@ -39,8 +39,8 @@ def test_float_scores_are_those_of_torch_and_int8_is_the_whole_network(
     with torch.no_grad():
         wanted = network(torch.from_numpy(values)).numpy()
     span = np.ptp(wanted)
-    assert np.abs(float32() - wanted).max() < 1e-5 * span + 1e-6  # sums in another order
-    assert 0 < np.abs(int8() - wanted).max() < span / 2  # no rounding of 8 bits, and no other network
+    assert np.abs(float32(values) - wanted).max() < 1e-5 * span + 1e-6  # sums in another order
+    assert 0 < np.abs(int8(values) - wanted).max() < span / 2  # no rounding of 8 bits, and no other network
     weighted = [node for node in graphs[1].graph.node if node.op_type in {"Conv", "Gemm", "MatMul"}]
     assert len(weighted) == len([p for name, p in network.named_parameters() if p.dim() > 1])
     made_by = {name: node for node in graphs[1].graph.node for name in node.output}

@@ -33,7 +33,7 @@ def most_planes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     if gcc is None:
         pytest.skip("g++ is not on the PATH")
     try:
-        made = ctypes.CDLL(str(native.build(gcc, tmp_path_factory.mktemp("native"), request.param)))
+        made = native.load(native.build(gcc, tmp_path_factory.mktemp("native"), request.param))
     except (subprocess.CalledProcessError, OSError):
         pytest.skip("this machine has no AVX2")
     with pytest.MonkeyPatch.context() as patch:
