@@ -161,6 +161,12 @@ class _Reader:
             text = f"verification.json: {key} must be finite, not NaN or infinite; `bitwright verify` writes it anew"
             self.notes.append(clean(text))
             return {}
+        if found.impossible:
+            self.notes.append(clean(f"verification.json: {found.impossible}; `bitwright verify` writes it anew"))
+            return {}
+        differing = ", ".join(clean(name) for name, level in found.levels.items() if level.different)
+        if differing:
+            self.notes.append(f"integers differ at {differing}; `bitwright diff` says where")
         return found.levels
 
     def _measured(self, data_dir: Path | None) -> float:

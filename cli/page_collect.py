@@ -137,6 +137,8 @@ def _verdict(path: Path) -> Verdict:
         raise ValueError(
             f"{path}: verdict must be as `bitwright verify` wrote it, not changed; run it again"
         ) from error
+    if found.impossible:
+        raise ValueError(clean(f"{path}: {found.impossible}; run `bitwright verify` again"))
     levels = tuple(Level(clean(name), **vars(level)) for name, level in found.levels.items())
     undecided = {clean(name): share for name, share in found.undecided.items()}
     fewer = {clean(name): inputs for name, inputs in found.fewer.items()}

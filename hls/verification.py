@@ -83,6 +83,20 @@ class Verification:
             name: level.compared * self.test_set // most for name, level in self.levels.items() if level.compared < most
         }
 
+    @property
+    def impossible(self) -> str | None:
+        """What cannot be of a verdict that a file says, in words; None where all can.
+
+        >>> Verification(10, {"program": LevelResult(100, 0, 1.7, 1.0)}).impossible
+        'accuracy of program must be from 0 to 1, not 1.7'
+        """
+        for name, level in self.levels.items():
+            if level.accuracy is not None and not 0 <= level.accuracy <= 1:
+                return f"accuracy of {name} must be from 0 to 1, not {level.accuracy:g}"
+            if not 0 <= level.different <= level.compared:
+                return f"different integers of {name} must be from 0 to {level.compared}, not {level.different}"
+        return None
+
     def text(self) -> str:
         """Return `verification.json`."""
         levels: dict[str, Any] = {name: vars(level) for name, level in self.levels.items()}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -99,6 +100,38 @@ def test_figure_that_is_no_number_is_named_and_the_rest_is_compared(
     row = compared(bitwright, runs / "binary")["binary"]
     assert row["notes"] == [f"binary: {file}: {key} must be finite, not NaN or infinite; {remedy}"]
     assert (row["accuracy"]["mean"], row["weight_bits"]) == (before, 620)
+
+
+@pytest.mark.parametrize(
+    ("level", "changed", "says"),
+    [
+        ("program", {"accuracy": 1.7}, "accuracy of program must be from 0 to 1, not 1.7"),
+        ("qonnx", {"different": -1}, "different integers of qonnx must be from 0 to 3600, not -1"),
+        ("torch", {"different": 3601}, "different integers of torch must be from 0 to 3600, not 3601"),
+    ],
+)
+def test_verdict_that_cannot_be_is_not_shown(
+    level: str, changed: dict[str, float], says: str, runs: Path, bitwright: Bitwright
+) -> None:
+    path, before = runs / "binary" / "verification.json", accuracy_of(runs / "binary")
+    verdict = json.loads(path.read_text())
+    verdict["levels"][level] |= changed
+    path.write_text(json.dumps(verdict))
+    row = compared(bitwright, runs / "binary")["binary"]
+    assert row["notes"] == [f"binary: verification.json: {says}; `bitwright verify` writes it anew"]
+    assert (row["accuracy"]["mean"], set(row["levels"].values())) == (before, {None})  # measured anew
+    assert bitwright("page", runs / "binary").status == 0
+    assert f"verification.json: {says}; run `bitwright verify` again" in (runs / "binary" / "report.html").read_text()
+
+
+def test_integers_that_differ_have_a_note(runs: Path, bitwright: Bitwright) -> None:
+    path = runs / "binary" / "verification.json"
+    verdict = json.loads(path.read_text())
+    verdict["levels"]["qonnx"]["different"] = 3
+    path.write_text(json.dumps(verdict))
+    row = compared(bitwright, runs / "binary")["binary"]
+    assert row["notes"] == ["binary: integers differ at qonnx; `bitwright diff` says where"]
+    assert row["levels"]["qonnx"]["different"] == 3
 
 
 def test_csv_has_the_notes_of_each_row(runs: Path, bitwright: Bitwright) -> None:
