@@ -16,12 +16,13 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
 from bitwright.export.quiet import quiet
+from bitwright.export.torch_level import BATCH
 
 Scores = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 
-class OneBatch(CalibrationDataReader):  # type: ignore[misc]
-    """The inputs that ranges of activations are taken from, in one batch.
+class Batches(CalibrationDataReader):  # type: ignore[misc]
+    """The inputs that ranges of activations are taken from.
 
     Args:
         name: Of the graph's input.
@@ -29,7 +30,7 @@ class OneBatch(CalibrationDataReader):  # type: ignore[misc]
     """
 
     def __init__(self, name: str, values: NDArray[np.float32]) -> None:
-        self.batches: Iterator[dict[str, NDArray[np.float32]]] = iter([{name: values}])
+        self.batches: Iterator[dict[str, NDArray[np.float32]]] = iter([{name: batch} for batch in _batches(values)])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next batch by the input's name, None after the last."""
@@ -69,7 +70,7 @@ def float32_and_int8(network: nn.Module, values: NDArray[np.float32], threads: i
             quantize_static(
                 prepared,
                 quantised,
-                OneBatch(entry.name, values),
+                Batches(entry.name, values),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -83,8 +84,14 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # else its threads are in the others' way
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _scores(session: onnxruntime.InferenceSession, name: str, values: NDArray[np.float32]) -> NDArray[Any]:
-    return np.asarray(session.run(None, {name: values})[0])
+    return np.concatenate([session.run(None, {name: batch})[0] for batch in _batches(values)])
+
+
+def _batches(values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return as many inputs at a time as PyTorch gets."""
+    return [values[start : start + BATCH] for start in range(0, len(values), BATCH)]

@@ -42,7 +42,7 @@ class Speed:
 
     Args:
         run: Name of the run that was timed.
-        images: So many at a call.
+        images: That were timed, in batches of 256 at most.
         float32: Of PyTorch, in float32, batch norms folded into the layers where the network can be without them.
         float32_onnxruntime: Of the same in ONNX Runtime.
         int8: Of the same in ONNX Runtime, all of it quantised statically to 8 bits.
@@ -127,7 +127,7 @@ def fastest(
 
     Args:
         calls: By name.
-        threads: Of each call: PyTorch's, and the integer program's.
+        threads: Of each call: PyTorch's, and the integer program's; ONNX Runtime's sessions have their own.
     """
     clock = time.process_time if threads == 1 else time.perf_counter
     seconds = dict.fromkeys(calls, float("inf"))

@@ -201,12 +201,17 @@ def value_at(experiment: Experiment, key: str) -> object:
 def _override_all(settings: dict[str, Any], overrides: Iterable[str]) -> None:
     """Override settings in place; of a network of another kind than before, keys go that it would not look at."""
     overrides = tuple(overrides)
+    model = settings.get("model")
+    before = model.get("kind", ModelSettings().kind) if isinstance(model, dict) else ModelSettings().kind
     for override in overrides:
         _override(settings, override)
     keys = set(map(override_key, overrides))
     model = settings.get("model")
     if "model.kind" not in keys or not isinstance(model, dict):
         return
+    if model["kind"] != before and "model.widths" not in keys and isinstance(model.get("widths"), dict):
+        # The file's are of layers that the other network does not have, or has elsewhere
+        model["widths"] = {name: width for name, width in model["widths"].items() if f"model.widths.{name}" in keys}
     for key, kinds in KINDS_OF.items():
         if model["kind"] in get_args(Kind) and model["kind"] not in kinds and f"model.{key}" not in keys:
             model.pop(key, None)

@@ -11,9 +11,12 @@ def reached(codes: Integers, thresholds: Integers, first: Integers, step: Intege
 
     Args:
         codes: ``(..., C)``.
-        thresholds: ``(K, C)``, in any order along K.
+        thresholds: ``(K, C)``, in any order along K; like the others, one channel's may be those of all.
         first: ``(C,)``, of a code below all of them.
         step: ``(C,)``, for each of them.
+
+    Raises:
+        ValueError: If the channels are not as many.
 
     >>> found = reached(np.array([[-1], [0], [7]]), np.array([[0], [5]]), np.array([10]), np.array([-1]))
     >>> found is None or found.tolist() == [[10], [9], [8]]
@@ -22,7 +25,10 @@ def reached(codes: Integers, thresholds: Integers, first: Integers, step: Intege
     native = library()
     if native is None:
         return None
-    channels = codes.shape[-1]
+    channels, levels = codes.shape[-1], len(thresholds)
+    if thresholds.shape[1] != channels or not len(first) == len(step) == channels:
+        thresholds = np.broadcast_to(thresholds, (levels, channels))
+        first, step = (np.broadcast_to(array, (channels,)) for array in (first, step))
     codes, thresholds, first, step = (
         np.ascontiguousarray(array, np.int64) for array in (codes, thresholds, first, step)
     )
@@ -32,7 +38,7 @@ def reached(codes: Integers, thresholds: Integers, first: Integers, step: Intege
         codes.size // max(1, channels),
         channels,
         address_of(thresholds),
-        len(thresholds),
+        levels,
         address_of(first),
         address_of(step),
         address_of(result),

@@ -8,7 +8,6 @@ arXiv:1602.02830, section 1.5; for several: Zhou et al., arXiv:1606.06160, secti
 
 import ctypes
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,8 +92,13 @@ class PackedLayer:
             return None
         codes = np.ascontiguousarray(codes, np.int64)
         result = np.empty((len(codes), len(self.base)), np.int64)
+        weights = self._weights()
         failed = native.bitwright_dense(
-            address_of(codes), *codes.shape, self._levels_address, self._weights_address, address_of(result)
+            address_of(codes),
+            *codes.shape,
+            ctypes.addressof(self.levels),
+            ctypes.addressof(weights),
+            address_of(result),
         )
         return None if failed else result
 
@@ -110,12 +114,12 @@ class PackedLayer:
             (codes.shape[i + 1] + padding[i] + padding[i + 2] - kernel[i]) // stride[i] + 1 for i in range(2)
         )
         result = np.empty((len(codes), rows, columns, len(self.base)), np.int64)
-        shape = _Shape(*codes.shape, *kernel, *stride, *padding)
+        weights, shape = self._weights(), _Shape(*codes.shape, *kernel, *stride, *padding)
         failed = native.bitwright_conv2d(
             address_of(codes),
             ctypes.addressof(shape),
-            self._levels_address,
-            self._weights_address,
+            ctypes.addressof(self.levels),
+            ctypes.addressof(weights),
             address_of(result),
         )
         return None if failed else result
@@ -126,17 +130,9 @@ class PackedLayer:
             return None
         return native
 
-    @cached_property
     def _weights(self) -> _Weights:
+        """Return where the weights are, made for each call: kept, it could not be pickled with the layer."""
         return _Weights(address_of(self.words), address_of(self.base), len(self.base))
-
-    @property
-    def _weights_address(self) -> int:
-        return ctypes.addressof(self._weights)
-
-    @property
-    def _levels_address(self) -> int:
-        return ctypes.addressof(self.levels)
 
 
 def pack(weight: Integers, bias: Integers | None, levels: Levels) -> PackedLayer | None:

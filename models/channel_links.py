@@ -7,9 +7,9 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from bitwright.models.batch_norm import BatchNorm
-from bitwright.models.checkpoint import NetworkDescription
 from bitwright.models.network import inner_layers
 from bitwright.models.pruning import Layer, layers
+from bitwright.quant.brevitas_activations import is_sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +43,19 @@ class Link:
         return weight * scale.reshape(-1, *[1] * (weight.dim() - 1))
 
 
-def links(network: nn.Module, description: NetworkDescription) -> list[Link]:
-    """Return every layer of a chain, or the layers inside the blocks of a network with branches, in their order."""
+def links(network: nn.Module) -> list[Link]:
+    """Return every layer of a chain, or of a network with branches those that may be narrower, in their order."""
     found = layers(network)
-    first, inner = next(iter(found)), inner_layers(network)
+    inner = inner_layers(network)
     paths = list(_chained(network, list(found))) if inner is None else [(name, *path) for name, path in inner.items()]
     result = []
     for name, *parts in paths:
         taken_by = parts.pop() if inner is not None or name != paths[-1][0] else None
-        norms = (network.get_submodule(part) for part in parts)
-        recipe = description.recipe.layer(name, "first" if name == first else "middle")
-        norm = next((each for each in norms if isinstance(each, BatchNorm)), None)
-        result.append(Link(name, found[name], norm, recipe.activation_bit_width == 1, tuple(parts), taken_by))
+        behind = [network.get_submodule(part) for part in parts]
+        norm = next((each for each in behind if isinstance(each, BatchNorm)), None)
+        activation = next((each for each in behind if isinstance(each, nn.ReLU) or hasattr(each, "act_quant")), None)
+        signs = activation is not None and is_sign(activation)
+        result.append(Link(name, found[name], norm, signs, tuple(parts), taken_by))
     return result
 
 

@@ -30,11 +30,12 @@ def prune_channels(
 ) -> tuple[nn.Module, NetworkDescription]:
     """Return a smaller network without the channels whose filters have the least norm.
 
-    A chain's last layer keeps its outputs. Of a network with branches only layers inside its blocks lose some, whose
-    outputs no join takes: of a residual block of fixed point the first convolution, of an inverted one the expansion,
-    and with it channels of the depthwise convolution. What stays has the weights, biases, batch norms and scales that
-    it had; a scale that is worked out from the largest weight may become finer. Where the scale of 1-bit weights, which
-    is worked out from their mean magnitude, would move, the float weights behind them are multiplied so that it stays.
+    A chain's last layer keeps its outputs. Of a network with branches those layers lose some whose outputs meet no
+    others in a sum: of a residual block of fixed point the first convolution; of a MobileNetV2 the first and the last
+    one, and each block's expansion, and with it channels of the depthwise convolution behind. What stays has the
+    weights, biases, batch norms and scales that it had; a scale that is worked out from the largest weight may become
+    finer. Where the scale of 1-bit weights, which is worked out from their mean magnitude, would move, the float
+    weights behind them are multiplied so that it stays.
 
     Args:
         network: In eval mode; it stays as it is. Any widths.
@@ -62,18 +63,17 @@ def prune_channels(
 
 def _links(network: nn.Module, description: NetworkDescription) -> list[Link]:
     """Return the layers; refuse a network without one whose channels can go."""
-    kind = description.model.kind
-    remedy = "train it with a smaller model.channel_multiplier"
+    kind, one_bit = description.model.kind, any(map(is_binary, layers(network).values()))
+    remedy = "train it with a smaller model.channel_multiplier" + ("" if one_bit else ", or take --structure weights")
     if kind not in NARROWABLE:
         raise ValueError(
             f"model.kind: value must be one of {', '.join(NARROWABLE)} to lose channels, not {kind!r}; {remedy}"
-            + ("" if any(map(is_binary, layers(network).values())) else ", or take --structure weights")
         )
-    found = links(network, description)
+    found = links(network)
     if not found:
         raise ValueError(
-            f"recipe.activation_bit_width: width must be 2 or more for a {kind} to lose channels, not 1; its joins "
-            f"take the outputs of every convolution as they are: {remedy}"
+            f"recipe.activation_bit_width: width must be 2 or more for a {kind} to lose channels, not 1, where every "
+            f"convolution's outputs meet others in a sum; {remedy}"
         )
     return found
 
@@ -99,7 +99,7 @@ def without_channels(
     smaller = replace(description, model=model)
     found, tensors = layers(network), network.state_dict()
     stays: dict[str, Tensor] = {}  # of all parts whose outputs are fewer
-    for link in links(network, description):
+    for link in links(network):
         if link.name not in kept:
             continue
         outputs, rows = len(link.layer.weight), kept[link.name]

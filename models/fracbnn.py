@@ -70,6 +70,7 @@ class FracBNN(nn.Module):
         super().__init__()
         colours, height, width = image
         _check(height, width, recipe, settings)
+        self.inner_layers: dict[str, tuple[str, ...]] = {}  # every layer's outputs go into a sum
         self.recipe = recipe
         sums = FLOAT if recipe.is_float else settings.shortcut_bit_width
 

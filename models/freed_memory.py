@@ -8,8 +8,8 @@ from collections.abc import Iterator
 # The numbers of malloc.h, which the C library never changes.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 
-MOST = 2**31 - 1
-"""The largest value that mallopt takes."""
+NEVER = -1
+"""As a threshold for trimming: no free memory goes back."""
 
 LARGEST_MMAP_THRESHOLD = 32 * 2**20
 """Where glibc's own, which follows what a process frees, ends on 64 bits; its threshold for trimming is twice that."""
@@ -24,7 +24,8 @@ def freed_memory_kept() -> Iterator[None]:
 
     The activations of a batch of images are tens of megabytes each. Where they go back to the system at once, each new
     one is mapped page by page while it is filled, which can take longer than what it is filled with. Nothing that is
-    computed changes. Afterwards malloc gives memory back again. Other C libraries are left as they are.
+    computed changes. Afterwards malloc has glibc's own thresholds, whatever it had before, and gives memory back. Other
+    C libraries are left as they are.
 
     >>> with freed_memory_kept():
     ...     total = sum(range(10))
@@ -33,7 +34,7 @@ def freed_memory_kept() -> Iterator[None]:
         yield
         return
     library = ctypes.CDLL(None)
-    library.mallopt(M_TRIM_THRESHOLD, MOST)
+    library.mallopt(M_TRIM_THRESHOLD, NEVER)
     library.mallopt(M_MMAP_MAX, 0)
     try:
         yield

@@ -56,10 +56,11 @@ class MobileNetV2(nn.Module):
                 f"model.kind: images of mobilenet_v2 must be at least 8x8, not {height}x{width}; use kind = 'mlp'"
             )
         self.recipe, self.settings = recipe, settings
-        self.inner_layers: dict[str, tuple[str, ...]] = {}
+        into_first = ("depthwise", "depthwise_norm", "depthwise_act", "project")
+        self.inner_layers = {"conv": ("conv_norm", "act", *(f"block0_{name}" for name in into_first))}
         sums = FLOAT if recipe.is_float else settings.shortcut_bit_width
         self.input = input_quantizer(recipe, 0.0, 1.0)
-        inputs = settings.channels(FIRST)
+        inputs = settings.width("conv", settings.channels(FIRST))
         self._add_convolution("conv", colours, inputs, 3, position="first")
         self.act = activation_of(recipe.layer("conv", "first"))
         self.blocks: list[str] = []
@@ -79,7 +80,8 @@ class MobileNetV2(nn.Module):
                     signed_activation_of(self._own(f"{block}_project", settings.bottleneck_bit_width)),
                 )
                 inputs = outputs
-        features = settings.channels(LAST)
+        features = settings.width("last", settings.channels(LAST))
+        self.inner_layers["last"] = ("last_norm", "last_act", "out")
         self._add_convolution("last", inputs, features, 1)
         last = recipe.layer("last", "middle")
         self.last_act = activation_of(last)

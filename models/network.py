@@ -87,7 +87,7 @@ def unactivated_layers(settings: ModelSettings, input_shape: tuple[int, ...], cl
 
 
 def inner_layers(network: nn.Module) -> Mapping[str, tuple[str, ...]] | None:
-    """Return the layers of a network with branches whose outputs only one other layer takes, which may be narrower.
+    """Return the layers of a network with branches whose outputs meet no others in a sum, and which may be narrower.
 
     Returns:
         By the layer's name, the parts behind it that have one value a channel, and last the layer that takes them;
@@ -141,12 +141,12 @@ def _check_widths(settings: ModelSettings, network: nn.Module, names: Sequence[s
     for name in settings.widths:
         if inner is not None and not inner:
             raise ValueError(
-                f"model.widths: value must be left out for a binary {settings.kind}, not name {name!r}; its joins take "
-                "every convolution's outputs as they are"
+                f"model.widths: value must be left out for a binary {settings.kind}, not name {name!r}; every "
+                "convolution's outputs meet others in a sum"
             )
         if name not in (names if inner is None else inner):
             one = "value of the input" if settings.kind == "autoencoder" else "class"
-            remedy = "the last layer has one output a " + one if inner is None else "joins take what the others give"
+            remedy = f"the last layer has one output a {one}" if inner is None else "the others' outputs meet in sums"
             raise ValueError(
                 f"model.widths: layer must be one of {', '.join(names if inner is None else inner)}, not {name!r}; "
                 f"rename it ({remedy})"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from bitwright.models.checkpoint import read_tensors
+from bitwright.models.network import inner_layers
 from bitwright.models.pruning_settings import PruningSettings
 from bitwright.quant.latent_weights import is_binary
 from bitwright.quant.recipe import FLOAT
@@ -63,8 +64,9 @@ def prune_weights(network: nn.Module, settings: PruningSettings) -> None:
     for name, layer in found.items():
         if is_binary(layer):
             raise ValueError(
-                f"{name}: weights must have 2 bits or more to be zero, not 1; take --structure channels, or train it "
-                f"with --set recipe.layers.{name}.weight_bit_width=2"
+                f"{name}: weights must have 2 bits or more to be zero, not 1; "
+                + ("" if inner_layers(network) == {} else "take --structure channels, or ")
+                + f"train it with --set recipe.layers.{name}.weight_bit_width=2"
             )
         refuse_zeros(name, layer)
     masks = _masks(found, settings)

@@ -39,7 +39,7 @@ CHAINS: tuple[Kind, ...] = ("mlp", "autoencoder", "cnn", "lenet5", "cnv", "vgg_s
 """Networks in which each layer's outputs go to the next layer alone: any of them but the last may be narrower."""
 
 NARROWABLE: tuple[Kind, ...] = (*CHAINS, "resnet8", "resnet20", "mobilenet_v2")
-"""Networks with layers that may be narrower: of those with branches, the ones inside a block (see `inner_layers`)."""
+"""Networks with layers that may be narrower: of those with branches, see `inner_layers`."""
 
 BOTTLENECK = (64, 16, 64)
 """Widths of an autoencoder's hidden layers, where nothing is said."""
@@ -154,8 +154,9 @@ class ModelSettings(BaseModel):
     widths: Mapping[str, Annotated[int, Field(gt=0, le=65536)]] = Field(
         {},
         description="Outputs of single layers but the last, by their names, where they are not the network's own; "
-        "`bitwright prune` writes what is left of pruned channels here. Of networks with branches, layers inside a "
-        "block: the first convolution of a fixed-point ResNet's, the expansion of a MobileNetV2's.",
+        "`bitwright prune` writes what is left of pruned channels here. Of networks with branches, layers whose "
+        "outputs meet no others in a sum: the first convolution of a fixed-point ResNet's blocks; of a MobileNetV2 the "
+        "first, the last and the expansions.",
     )
 
     @model_validator(mode="after")

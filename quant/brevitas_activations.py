@@ -149,6 +149,16 @@ def activation(
     )
 
 
+def is_sign(module: nn.Module) -> bool:
+    """Return whether a part of a network is an activation that gives signs alone.
+
+    >>> is_sign(sign()), is_sign(activation(2)), is_sign(nn.ReLU())
+    (True, False, False)
+    """
+    quantizer = getattr(module, "act_quant", None)
+    return quantizer is not None and bool(quantizer.is_quant_enabled) and float(quantizer.bit_width()) == 1.0
+
+
 def sign(gradient: SignGradientName = "clipped", *, scale: float = 1.0) -> nn.Module:
     """Return the binary activation: +1 where the input is not negative, else -1.
 

@@ -73,6 +73,25 @@ def test_channels_leave_the_exported_graph(fixed_run: Path, bitwright: Bitwright
     assert bitwright("train", run).err == f"train: {run / CHECKPOINT} is up to date\n"
 
 
+def test_channels_leave_a_network_with_branches_twice(fixed_run: Path, bitwright: Bitwright) -> None:
+    runs = fixed_run.parent / "branches"
+    small = ("model.kind=resnet8", "model.channel_multiplier=0.25", "train.epochs=1", "train.batch_size=256")
+    settings = [part for override in small for part in ("--set", override)]
+    assert bitwright("train", CONFIGS / "digits_cnn_w6a6.toml", "--runs-dir", runs, *settings).status == 0
+    wanted = ("--runs-dir", runs, "--structure", "channels", "--epochs", "1")
+    assert bitwright("prune", runs / "digits_cnn_w6a6", *wanted).status == 0
+    once = read(runs / "digits_cnn_w6a6_pruned" / EXPERIMENT)
+    assert once.model.widths == {"block0_conv1": 2, "block1_conv1": 4, "block2_conv1": 8}
+    again = bitwright("prune", runs / "digits_cnn_w6a6_pruned", *wanted, "--name", "twice")
+    assert again.status == 0, again.err
+    assert read(runs / "twice" / EXPERIMENT).model.widths == {"block0_conv1": 1, "block1_conv1": 2, "block2_conv1": 4}
+    assert bitwright("export", runs / "twice").status == 0
+    levels = json.loads((runs / "twice" / "verification.json").read_text())["levels"]
+    assert [level["different"] for level in levels.values()] == [0, 0, 0]
+    sizes = {tuple(tensor.dims) for tensor in load_graph(runs / "twice" / "model.qonnx.onnx").graph.initializer}
+    assert {(1, 4, 3, 3), (4, 1, 3, 3), (4, 8, 3, 3), (16, 4, 3, 3)} <= sizes
+
+
 def test_network_with_a_teacher_is_pruned_without_training(
     fixed_run: Path, float_run: Path, bitwright: Bitwright
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from road import CONFIGS, SMALL, Bitwright
 
-from bitwright.cli.experiment import changed, read
+from bitwright.cli.experiment import Experiment, changed, read
 from bitwright.cli.settings_without_effect import check_effect
 from bitwright.models.model_keys import KINDS_OF
 from bitwright.models.settings import ModelSettings
@@ -118,6 +118,19 @@ def test_another_kind_drops_the_keys_of_the_file_s_kind_alone(config: str, kind:
         assert read(path, [f"model.kind={kind}"]).model.hidden == default
         with pytest.raises(ValueError, match=r"^model\.hidden: value must be left out for model\.kind = 'cnn'"):
             check_effect(read(path, [f"model.kind={kind}", "model.hidden=[8]"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "widths", "other"),
+    [("mlp", {"fc0": 32}, "resnet8"), ("resnet8", {"block0_conv1": 4}, "resnet20"), ("mlp", {"fc0": 32}, "cnn")],
+)
+def test_another_kind_drops_the_widths_of_the_file_s_layers(kind: str, widths: dict[str, int], other: str) -> None:
+    own = changed(Experiment(name="own"), [f"model.kind={kind}", *(f"model.widths.{k}={v}" for k, v in widths.items())])
+    assert own.model.widths == widths
+    assert changed(own, [f"model.kind={kind}"]).model.widths == widths
+    assert changed(own, [f"model.kind={other}"]).model.widths == {}
+    named = {"resnet8": "block1_conv1", "resnet20": "block1_conv1", "cnn": "conv"}[other]
+    assert changed(own, [f"model.kind={other}", f"model.widths.{named}=5"]).model.widths == {named: 5}
 
 
 def test_training_that_an_earlier_version_began_goes_on(

@@ -71,6 +71,17 @@ def test_with_and_without_the_library(levels: int, seed: int, shape: tuple[int, 
     assert (found.shape, found.dtype) == (shape, np.dtype(np.int64))
 
 
+@needs_library
+def test_one_row_of_thresholds_is_of_all_channels_and_others_are_refused() -> None:
+    codes = np.array([[-3, -2, -1, 0, 1, 2]])
+    one = np.array([[0]]), np.array([0]), np.array([1])
+    found = reached(codes, *one)
+    assert found is not None
+    assert found.tolist() == [[0, 0, 0, 1, 1, 1]]
+    with pytest.raises(ValueError, match="broadcast"):
+        reached(codes, np.zeros((1, 2), np.int64), *one[1:])
+
+
 def test_without_the_library_numpy_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_threshold, "library", lambda: None)
     act = Threshold("act", "x", np.array([[0, 5]]), np.array([False]), FixedPoint(2, 2, signed=False))

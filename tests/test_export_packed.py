@@ -1,9 +1,12 @@
 """Layers of 1-bit weights on packed words, against plain products of 64-bit integers."""
 
 import ctypes
+import pickle
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -185,3 +188,26 @@ def test_without_a_compiler_the_integers_are_the_same(monkeypatch: pytest.Monkey
     monkeypatch.setattr(packed, "library", lambda: None)
     assert (dense.run(codes, Bipolar()) == found[0]).all()
     assert (conv.run(images, Bipolar()) == found[1]).all()
+
+
+def test_a_layer_that_has_run_can_be_copied_to_another_process(most_planes: int) -> None:
+    rng = np.random.default_rng(1)
+    dense = Dense("fc", "x", signs(rng, 70, 9), Bipolar(), None)
+    codes = signs(rng, 5, 70)
+    wanted = dense.run(codes, Bipolar())
+    again = pickle.loads(pickle.dumps(dense))  # noqa: S301 - our own
+    assert (again.run(codes, Bipolar()) == wanted).all()
+
+
+def test_threads_share_a_layer(most_planes: int) -> None:
+    rng = np.random.default_rng(2)
+    codes, interval = signs(rng, 3, 130), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(50):
+                layer = layer_of(signs(rng, 130, 20), None, Bipolar())
+                results = list(pool.map(lambda _, layer=layer: layer.dense(codes), range(8)))
+                assert all(result is not None and (result == results[0]).all() for result in results)
+    finally:
+        sys.setswitchinterval(interval)

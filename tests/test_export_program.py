@@ -97,9 +97,11 @@ def test_chunks_side_by_side_leave_blas_one_thread_each(
 def test_threads_are_those_of_openmp_but_at_most_one_a_core(
     said: str, wanted: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bitwright.export.program._cores", lambda: 4)
+    program_module._cores.cache_clear()
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     assert program_module.threads() == wanted
+    program_module._cores.cache_clear()
 
 
 def test_inputs_are_shared_among_the_threads_where_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ CHAINS = {
 @pytest.mark.parametrize("description", CHAINS.values(), ids=CHAINS)
 def test_without_channels_that_give_zero_the_scores_are_the_same(description: NetworkDescription) -> None:
     network, values = used(description), images(8, description.input_shape, 99)  # type: ignore[arg-type]
-    chain, kept = links(network, description), {}
+    chain, kept = links(network), {}
     with torch.no_grad():
         for i, link in enumerate(chain):
             weight = link.layer.weight
@@ -132,7 +132,7 @@ def test_channels_of_the_least_norm_leave(kind: str, scope: Scope) -> None:
     description = described(kind)
     network = used(description)
     smaller, found = prune_channels(network, description, PruningSettings("channels", 0.5, scope))
-    chain, new = links(network, description), layers(smaller)
+    chain, new = links(network), layers(smaller)
     assert len(new["out"].weight) == 10
     total = sum(len(link.layer.weight) for link in chain[:-1])
     assert sum(found.model.widths.values()) == total - total // 2
@@ -152,7 +152,7 @@ def test_batch_norm_counts_where_more_than_the_sign_goes_on() -> None:
     for recipe, leaves in ((FOUR, 3), (BINARY, 5)):
         description = replace(CNN, recipe=recipe)
         network = used(description)
-        (link, _) = links(network, description)
+        (link, _) = links(network)
         assert link.norm is not None
         with torch.no_grad():
             link.layer.weight[5] *= 0.01
@@ -160,7 +160,7 @@ def test_batch_norm_counts_where_more_than_the_sign_goes_on() -> None:
             link.norm.weight[3] = 1e-6
         smaller, _ = prune_channels(network, description, PruningSettings("channels", 0.125))
         stays = [row for row in range(8) if row != leaves]
-        assert torch.equal(links(smaller, description)[0].layer.weight, link.layer.weight[stays])
+        assert torch.equal(links(smaller)[0].layer.weight, link.layer.weight[stays])
 
 
 def test_each_layer_keeps_a_channel_wherever_they_are_sought() -> None:

@@ -15,6 +15,7 @@ from bitwright.export.lower import lower
 from bitwright.export.qonnx_file import load
 from bitwright.export.torch_export import write_qonnx
 from bitwright.export.torch_level import run_torch
+from bitwright.models.batch_norm import BatchNorm
 from bitwright.models.channel_links import links
 from bitwright.models.channel_pruning import prune_channels, without_channels
 from bitwright.models.checkpoint import NetworkDescription
@@ -57,7 +58,7 @@ def used(description: NetworkDescription) -> torch.nn.Module:
 @pytest.mark.parametrize("description", [RESNET, MOBILENET], ids=["resnet8", "mobilenet_v2"])
 def test_without_inner_channels_that_give_zero_the_scores_are_the_same(description: NetworkDescription) -> None:
     network, values, kept = used(description), images(8, SHAPE, 99), {}
-    found = links(network, description)
+    found = links(network)
     with torch.no_grad():
         for link in found:
             gone = [1, len(link.layer.weight) - 1]
@@ -78,13 +79,16 @@ def test_inner_channels_of_the_least_norm_leave_and_no_others(description: Netwo
     network = used(description)
     smaller, found = prune_channels(network, description, PruningSettings("channels", 0.5, scope))
     before, after = layers(network), layers(smaller)
-    inner = [name for name in before if name.endswith("_conv1" if "resnet" in description.model.kind else "_expand")]
-    assert inner == list(found.model.widths)
+    inner = [name for name in before if name.endswith(("_conv1", "_expand"))]
     widened = {name.replace("_expand", "_depthwise"): name for name in inner}
+    if description.model.kind == "mobilenet_v2":
+        inner += ["conv", "last"]
+        widened["block0_depthwise"] = "conv"
+    assert sorted(inner) == sorted(found.model.widths)
     total = 0
     for name, layer in before.items():
         if name in inner:
-            (link,) = (link for link in links(network, description) if link.name == name)
+            (link,) = (link for link in links(network) if link.name == name)
             norms = link.filters().flatten(1).norm(dim=1)
             count = len(after[name].weight)
             rows = norms.argsort(descending=True)[:count].sort().values
@@ -123,12 +127,47 @@ def test_pruned_network_with_branches_is_exact(name: str, tmp_path: Path) -> Non
     assert lowered.program.weights < sum(layer.weights for layer in weights_of(network))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "depthwise_input_bit_width", "leaves"),
+    [(FOUR, None, "scaled"), (FOUR, 1, "small"), (BINARY, None, "small"), (BINARY, 4, "scaled")],
+)
+def test_batch_norm_counts_unless_the_activation_gives_signs_alone(
+    recipe: Recipe, depthwise_input_bit_width: int | None, leaves: str
+) -> None:
+    description = described("mobilenet_v2", recipe, depthwise_input_bit_width=depthwise_input_bit_width)
+    network = used(description)
+    name, channels = "block1_expand", {"scaled": 3, "small": 5}
+    weight, norm = layers(network)[name].weight, network.get_submodule(f"{name}_norm")
+    assert isinstance(norm, BatchNorm)
+    with torch.no_grad():
+        weight[5] *= 0.01
+        norm.weight[5], norm.weight[3] = 1e4, 1e-6
+    smaller, _ = prune_channels(network, description, PruningSettings("channels", 1.5 / len(weight)))
+    stays = [i for i in range(len(weight)) if i != channels[leaves]]
+    assert torch.equal(layers(smaller)[name].weight, weight[stays])
+
+
+def test_single_weights_of_a_weight_of_one_bit_are_refused_without_a_circle() -> None:
+    for kind, recipe in (("resnet8", BINARY), ("fracbnn", Recipe(weight_bit_width=1, activation_bit_width=2))):
+        with pytest.raises(ValueError, match=r"to be zero, not 1; train it with --set recipe\.layers\."):
+            prune_weights(described(kind, recipe).build(), PruningSettings())
+    with pytest.raises(ValueError, match=r"to be zero, not 1; take --structure channels, or train it with --set "):
+        prune_weights(described("mobilenet_v2", BINARY).build(), PruningSettings())
+
+
+def test_activations_of_one_bit_leave_weights_to_prune() -> None:
+    description = described("resnet8", Recipe(weight_bit_width=4, activation_bit_width=1))
+    says = r"meet others in a sum; train it with a smaller model\.channel_multiplier, or take --structure weights$"
+    with pytest.raises(ValueError, match=says):
+        prune_channels(description.build(), description, PruningSettings("channels"))
+
+
 @pytest.mark.parametrize("kind", ["resnet8", "resnet20"])
 def test_binary_residual_blocks_keep_their_channels(kind: str) -> None:
     description = described(kind, BINARY)
     says = (
-        rf"^recipe\.activation_bit_width: width must be 2 or more for a {kind} to lose channels, not 1; its joins take "
-        r"the outputs of every convolution as they are: train it with a smaller model\.channel_multiplier$"
+        rf"^recipe\.activation_bit_width: width must be 2 or more for a {kind} to lose channels, not 1, where every "
+        r"convolution's outputs meet others in a sum; train it with a smaller model\.channel_multiplier$"
     )
     with pytest.raises(ValueError, match=says):
         prune_channels(description.build(), description, PruningSettings("channels"))
@@ -155,12 +194,12 @@ def test_widths_of_branches_are_of_inner_layers() -> None:
     with pytest.raises(
         ValueError,
         match=r"^model\.widths: layer must be one of block0_conv1, block1_conv1, block2_conv1, not 'block0_conv2'; "
-        r"rename it \(joins take what the others give\)$",
+        r"rename it \(the others' outputs meet in sums\)$",
     ):
         build(ModelSettings(kind="resnet8", widths={"block0_conv2": 3}), FOUR, SHAPE, 10)
     with pytest.raises(
         ValueError,
-        match=r"^model\.widths: value must be left out for a binary resnet8, not name 'block0_conv1'; its joins take "
-        r"every convolution's outputs as they are$",
+        match=r"^model\.widths: value must be left out for a binary resnet8, not name 'block0_conv1'; every "
+        r"convolution's outputs meet others in a sum$",
     ):
         build(ModelSettings(kind="resnet8", widths={"block0_conv1": 3}), BINARY, SHAPE, 10)
