@@ -47,7 +47,7 @@ def float32_and_int8(network: nn.Module, values: NDArray[np.float32], threads: i
 
     Args:
         network: Float, in eval mode.
-        values: Two inputs or more, float32.
+        values: Inputs to take the ranges from, one or more, float32.
         threads: Of each session.
 
     Raises:

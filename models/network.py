@@ -141,12 +141,14 @@ def _check_widths(settings: ModelSettings, network: nn.Module, names: Sequence[s
     for name in settings.widths:
         if inner is not None and not inner:
             raise ValueError(
-                f"model.widths: value must be left out for a binary {settings.kind}, not name {name!r}; every "
-                "convolution's outputs meet others in a sum"
+                f"model.widths: value must be left out for a binary {settings.kind}, not name {name!r}; delete "
+                "it (every convolution's outputs meet others in a sum)"
             )
         if name not in (names if inner is None else inner):
             one = "value of the input" if settings.kind == "autoencoder" else "class"
-            remedy = f"the last layer has one output a {one}" if inner is None else "the others' outputs meet in sums"
+            remedy = f"the last layer has one output a {one}"
+            if inner is not None:
+                remedy += ", and the outputs of the others meet in sums"
             raise ValueError(
                 f"model.widths: layer must be one of {', '.join(names if inner is None else inner)}, not {name!r}; "
                 f"rename it ({remedy})"

@@ -194,12 +194,12 @@ def test_widths_of_branches_are_of_inner_layers() -> None:
     with pytest.raises(
         ValueError,
         match=r"^model\.widths: layer must be one of block0_conv1, block1_conv1, block2_conv1, not 'block0_conv2'; "
-        r"rename it \(the others' outputs meet in sums\)$",
+        r"rename it \(the last layer has one output a class, and the outputs of the others meet in sums\)$",
     ):
         build(ModelSettings(kind="resnet8", widths={"block0_conv2": 3}), FOUR, SHAPE, 10)
     with pytest.raises(
         ValueError,
-        match=r"^model\.widths: value must be left out for a binary resnet8, not name 'block0_conv1'; every "
-        r"convolution's outputs meet others in a sum$",
+        match=r"^model\.widths: value must be left out for a binary resnet8, not name 'block0_conv1'; delete "
+        r"it \(every convolution's outputs meet others in a sum\)$",
     ):
         build(ModelSettings(kind="resnet8", widths={"block0_conv1": 3}), BINARY, SHAPE, 10)
